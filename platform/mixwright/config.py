@@ -1,0 +1,539 @@
+"""YAML -> one frozen, typed tree; unknown keys are refused and all problems are told at once.
+
+What comes in: a search space (`search_spaces/*.yaml`) and `--set key=value` overrides. What goes out: a `SweepConfig`.
+Everything that can be checked without data, model or cluster is checked here, before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mixwright.errors import ConfigError, did_you_mean
+from mixwright.records import GENERIC
+
+FORMATS = ("embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub")
+LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of every configuration type: frozen, keyword-only, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelConfig(Settings):
+    """The base model and what of it is tuned."""
+
+    name: str = "embedded"
+    """`embedded` (SmolLM2-135M-Instruct), a folder with safetensors, or a hub id of a LLaMA-family causal LM."""
+    revision: str | None = None
+    """Commit or tag of a hub id; ignored for folders."""
+    tuning: Literal["lora", "full"] = "lora"
+    max_length: Annotated[int, Field(ge=16)] = 512
+    """Longest training row in tokens, prompt and response; longer rows are left out and counted, never cut."""
+
+
+class LoraConfig(Settings):
+    """Low-rank adapters (Hu et al. 2021)."""
+
+    rank: Positive = 16
+    """Inner width of each adapter pair; adapter memory grows linearly with it."""
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    """Scale of the update is alpha / rank; None means 2 x rank, so that the scale stays put while rank is searched."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = LLAMA_LINEAR_LAYERS
+
+    @property
+    def effective_alpha(self) -> float:
+        return self.alpha if self.alpha is not None else 2.0 * self.rank
+
+
+class SourceConfig(Settings):
+    """One file, folder or hub dataset, and which task its rows serve."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    format: Literal["embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub"]
+    use: Literal["train", "evaluation", "both"] = "both"
+    """both: whole groups (documents) go to training or to evaluation, `evaluation_fraction` of them to the latter."""
+    evaluation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Read where use is `both`. Evaluation groups are then halved into dev (steers the search) and test (the final table)."""
+    task: str | None = None
+    """`generic` or a task of the scenario; left out where rows name their own task (embedded, iterater, jsonl with `task`)."""
+    path: str | None = None
+    """File or folder, from `data.root` where relative. m2: a folder is read file by file, each file a group."""
+    references: tuple[str, ...] = ()
+    """parallel: the reference files, aligned with `path` line by line."""
+    labels: dict[str, str] = {}
+    """iterater: intent label -> task; rows of other labels are left out and counted."""
+    columns: dict[str, str] = {}
+    """jsonl, hub: our field (text, references, instruction, task, group) -> the file's column; the same name where left out."""
+    hub_id: str | None = None
+    """hub: dataset id, or a local folder that `datasets` can load."""
+    hub_config: str | None = None
+    hub_split: str = "train"
+    hub_revision: str | None = None
+    strip_instruction_prefix: bool = False
+    """hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
+    reverse: bool = False
+    """wikisplit: False joins two sentences into one (the coherence proxy), True splits."""
+    min_similarity: float = 5.0
+    """stsb: pairs below this score (0 to 5) are left out and counted."""
+    detokenize: bool = True
+    """Apply the detokenisation policy to texts and references."""
+    rows: Positive | None = None
+    """embedded: training rows a task (default 2000). Other formats: keep at most this many rows, a seeded choice."""
+
+    @model_validator(mode="after")
+    def _says_where_its_rows_are(self) -> Self:
+        if self.format == "hub" and not self.hub_id:
+            raise ValueError(f"source '{self.name}': format hub needs `hub_id`; give a dataset id or a folder")
+        if self.format not in ("hub", "embedded") and not self.path:
+            raise ValueError(f"source '{self.name}': format {self.format} needs `path`; give a file under data.root")
+        if self.format == "parallel" and not self.references:
+            raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
+        if self.format == "alpaca" and self.task not in (None, GENERIC):
+            raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; leave `task` out or set it to {GENERIC}")
+        return self
+
+
+class DataConfig(Settings):
+    """Where rows come from."""
+
+    root: str = "${MIXWRIGHT_DATA:-../shared/data}"
+    """Folder that relative paths count from; `${NAME}` and `${NAME:-default}` are filled from the environment."""
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(name="embedded", format="embedded"),)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sources {', '.join(twice)} are declared twice; give each its own name")
+        return self
+
+
+class MixtureConfig(Settings):
+    """How many rows of what; see mixture.py for the arithmetic."""
+
+    generic_fraction: Fraction = 0.5
+    """Share of generic rows among the training examples; 0 and 1 are ordinary values."""
+    normalize: bool = False
+    """Rescale task_weights to sum to 1 instead of refusing them."""
+    task_weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    """Shares of the scenario's trained tasks, summing to 1; empty means equal shares, a task left out gets none."""
+    budget: Literal["examples", "tokens", "scenario_examples"] = "examples"
+    """What `size` counts and every trial holds fixed."""
+    size: Positive = 1000
+    max_repeats: Annotated[float, Field(ge=1.0)] = 1.0
+    """A source too small is repeated up to this many times; beyond it the mixture is refused."""
+
+    @field_validator("task_weights")
+    @classmethod
+    def _weights_sum_to_one(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        total, normalize = sum(weights.values()), info.data.get("normalize", False)
+        if weights and normalize and total <= 0:
+            raise ValueError("task weights are all zero; give at least one task a positive weight")
+        if weights and not normalize and abs(total - 1.0) > 1e-6:
+            raise ValueError(f"task weights must sum to 1, got {total:.4f}; rescale them or set `normalize: true`")
+        return weights
+
+    @model_validator(mode="after")
+    def _budget_fits_the_fraction(self) -> Self:
+        if self.budget == "scenario_examples" and self.generic_fraction == 1.0:
+            raise ValueError("generic_fraction 1 leaves no scenario examples to count; use budget: examples")
+        return self
+
+
+class TrainConfig(Settings):
+    """The fine-tuning recipe. One epoch over the mixture; the mixture's size sets the number of steps."""
+
+    micro_batch_size: Positive = 8
+    """Rows in one forward pass of one worker."""
+    gradient_accumulation: Positive = 1
+    """Forward passes a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
+    """Peak rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Decay after the warm-up, to zero for cosine and linear."""
+    warmup_fraction: Fraction = 0.1
+    """Share of the steps in which the rate rises linearly from zero."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """DeepSpeed ZeRO: what is sharded over workers: nothing, optimiser state, gradients too, parameters too."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass: about a third more time for far less memory."""
+
+
+class EvaluationConfig(Settings):
+    """How much is evaluated, and when."""
+
+    dev_rows: Positive = 16
+    """Rows a task at each rung, during the search."""
+    test_rows: Positive = 64
+    """Rows a task in the final table, base and best over HTTP."""
+    retention_rows: Positive = 32
+    """Held-out generic rows whose response NLL is compared with the base model's."""
+    batch_size: Positive = 16
+    max_new_tokens: Positive = 96
+    bootstrap_draws: Annotated[int, Field(ge=100)] = 1000
+
+
+class RangeSpec(Settings):
+    """An interval to search; both ends are ordinary values."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log: true needs low > 0 and no step")
+        return self
+
+
+class ChoiceSpec(Settings):
+    """A list of values to search."""
+
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)]
+
+
+def _kind_of_spec(value: Any) -> str:
+    is_choice = "choices" in value if isinstance(value, dict) else isinstance(value, ChoiceSpec)
+    return "choice" if is_choice else "range"
+
+
+SearchedKey = Annotated[
+    Annotated[RangeSpec, Tag("range")] | Annotated[ChoiceSpec, Tag("choice")], Discriminator(_kind_of_spec)
+]
+
+
+class SchedulerConfig(Settings):
+    """Early stopping by successive halving (ASHA, Li et al. 2018) on the `seen` objective."""
+
+    kind: Literal["asha", "none"] = "asha"
+    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.34, 1.0)
+    """Shares of the training budget at which a trial is evaluated, rising, the last 1."""
+    reduction_factor: Annotated[float, Field(gt=1.0)] = 2.0
+    """Of the trials that reach a rung, about one in this many goes on."""
+
+    @model_validator(mode="after")
+    def _rungs_rise_to_one(self) -> Self:
+        if list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0.0:
+            raise ValueError(f"rungs must rise from above 0 to 1, got {list(self.rungs)}")
+        return self
+
+
+class ObjectiveConfig(Settings):
+    """Which finished trial is best: the highest `seen` among those that keep what was never trained."""
+
+    max_unseen_loss: Annotated[float, Field(ge=0.0)] = 1.0
+    """Points (0 to 100) that `unseen` may fall below the base model's."""
+    max_retention_loss: Annotated[float, Field(ge=0.0)] = 0.1
+    """Nats a token that the response NLL on held-out generic rows may rise above the base model's."""
+
+
+class SearchConfig(Settings):
+    """What is searched. With `parameters` empty, the sweep is one fine-tune."""
+
+    parameters: dict[str, SearchedKey] = {}
+    """Dotted key (mixture.generic_fraction, lora.rank, train.learning_rate, mixture.task_weights.fluency, ...) -> range or choices."""
+    first: tuple[dict[str, Any], ...] = ()
+    """Points to try before the sampler chooses; each names every searched key."""
+    trials: Positive = 1
+    sampler: Literal["tpe", "random"] = "tpe"
+    startup_trials: Positive = 4
+    """Random trials before TPE models what it has seen."""
+    seed: int = 0
+    """Seed of the sampler, the data order, the wordings and the adapters."""
+    scheduler: SchedulerConfig = SchedulerConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+
+    @model_validator(mode="after")
+    def _one_point_is_one_trial(self) -> Self:
+        if not self.parameters and self.trials != 1:
+            raise ValueError(f"no parameters are searched, so every one of the {self.trials} trials would be the same; set trials: 1")
+        for point in self.first:
+            if set(point) != set(self.parameters):
+                raise ValueError(f"first: {point} must name exactly the searched keys {sorted(self.parameters)}")
+        return self
+
+
+class ClusterConfig(Settings):
+    """Resources of one trial; how many trials run side by side follows from the cluster."""
+
+    workers: Positive = 1
+    """Ray Train workers a trial; each is one DeepSpeed rank."""
+    cpus_per_worker: Positive = 1
+    gpus_per_worker: Annotated[int, Field(ge=0)] = 0
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    """Times a dead worker group is started again; the trial goes on from its last checkpoint."""
+    address: str | None = None
+    """Ray cluster to join; None: the one that the job runs on, else a local one."""
+
+
+class ServeConfig(Settings):
+    """The endpoint that the final evaluation asks."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    cpus_per_replica: Positive = 1
+    gpus_per_replica: Annotated[float, Field(ge=0.0)] = 0
+    max_batch_size: Positive = 16
+    batch_wait_s: Annotated[float, Field(ge=0.0)] = 0.05
+
+
+class SweepConfig(Settings):
+    """A search space: one experiment, from data to report."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    question: str = ""
+    """What the experiment answers; stands at the head of the report."""
+    scenario: str = "writing"
+    """A shipped scenario's name or the path of a YAML file, from the search space's folder."""
+    unseen: tuple[str, ...] | None = None
+    """Tasks to hold out of training instead of those that the scenario holds out."""
+    model: ModelConfig = ModelConfig()
+    lora: LoraConfig = LoraConfig()
+    data: DataConfig = DataConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    search: SearchConfig = SearchConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    serve: ServeConfig = ServeConfig()
+
+    @model_validator(mode="after")
+    def _searched_keys_exist(self) -> Self:
+        problems = []
+        for key, spec in self.search.parameters.items():
+            values = spec.choices if isinstance(spec, ChoiceSpec) else (spec.high, spec.low)
+            for value in values:
+                if value == 0 and key.startswith("mixture.task_weights."):
+                    continue  # alone it may leave nothing to train; in a trial the other weights stand beside it
+                try:
+                    self.with_values({key: value}, check_search=False)
+                except ConfigError as error:
+                    problems.append(f"search.parameters.{key}: {str(error).removeprefix('trial: ')}")
+                    break
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def with_values(self, values: Mapping[str, Any], *, check_search: bool = True) -> Self:
+        """The configuration of one trial: dotted keys replaced, everything validated again.
+
+        Task weights that are searched are rescaled to sum to 1, since independent draws never would.
+
+        Raises:
+            ConfigError: an unknown key or a value that breaks a rule.
+        """
+        tree = self.model_dump(mode="json")
+        if not check_search:
+            tree["search"] = SearchConfig().model_dump(mode="json")
+        for key, value in values.items():
+            set_dotted(tree, key, _as_declared(tree, key, value))
+        if any(key.startswith("mixture.task_weights.") for key in values):
+            tree["mixture"]["normalize"] = True
+        return validate(type(self), tree, where="trial")
+
+
+def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
+    """Samplers draw floats; a key whose present value is an int gets one, where the draw is whole."""
+    node: Any = tree
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    if isinstance(node, int) and not isinstance(node, bool) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def set_dotted(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Sets `a.b.c` in a nested dict; an unknown name on the way is refused.
+
+    Raises:
+        ConfigError: a part of the key is not in the tree.
+    """
+    *parents, last = key.split(".")
+    node: Any = tree
+    for depth, part in enumerate(parents):
+        if not isinstance(node, dict) or part not in node:
+            raise ConfigError(_unknown_key(".".join(parents[: depth + 1]), part, node if isinstance(node, dict) else {}))
+        node = node[part]
+    open_keyed = parents[-1:] in (["task_weights"], ["parameters"], ["labels"], ["columns"])
+    if not isinstance(node, dict) or (last not in node and not open_keyed):
+        raise ConfigError(_unknown_key(key, last, node if isinstance(node, dict) else {}))
+    node[last] = value
+
+
+def _unknown_key(path: str, word: str, choices: Mapping[str, Any]) -> str:
+    known = f"; known here: {', '.join(choices)}" if choices else ""
+    return f"unknown key `{path}`{did_you_mean(word, choices) or known}"
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def validate(kind: type[T], tree: Any, *, where: str) -> T:
+    """A validated `kind`, or one ConfigError that lists every problem with its key, rule and value."""
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where}: must be a mapping of keys to values, got {type(tree).__name__}")
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        items = [item for item in error.errors() if item["type"] != "too_short" or len(item["input"]) == 0]
+        problems = list(dict.fromkeys(line for item in items for line in _problem_lines(kind, item)))
+    if len(problems) == 1:
+        raise ConfigError(f"{where}: {problems[0]}")
+    raise ConfigError(f"{where}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _problem_lines(kind: type[Settings], item: Any) -> list[str]:
+    location = list(item["loc"])
+    if location[:2] == ["search", "parameters"] and len(location) > 3:
+        del location[3]  # pydantic's tag of the kind of spec
+    path = ".".join(str(part) for part in location)
+    prefix = f"{path}: " if path else ""
+    if item["type"] == "extra_forbidden":
+        choices = _fields_at(kind, item["loc"][:-1])
+        return [_unknown_key(path, str(location[-1]), dict.fromkeys(choices))]
+    if item["type"] == "missing":
+        is_spec = location[:2] == ["search", "parameters"]
+        return [f"`{path}` is missing" + ("; a searched key takes low and high, or choices" if is_spec else "")]
+    if item["type"] == "value_error":
+        return [prefix + line for line in str(item["ctx"]["error"]).splitlines()]
+    rule = item["msg"][0].lower() + item["msg"][1:]
+    return [f"{prefix}{rule.replace('input should', 'must')}, got {item['input']!r}"]
+
+
+def _fields_at(kind: type[Settings], location: Sequence[Any]) -> list[str]:
+    """Names of the fields of the settings type that `location` leads to; empty where it leads elsewhere."""
+    if "range" in location or "choice" in location:
+        return list((RangeSpec if "range" in location else ChoiceSpec).model_fields)
+    current: type[Settings] = kind
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part)
+        annotation = field.annotation if field else None
+        nested = (annotation, *getattr(annotation, "__args__", ()))
+        found = next((item for item in nested if isinstance(item, type) and issubclass(item, Settings)), None)
+        if found is None:
+            return []
+        current = found
+    return list(current.model_fields)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Plain YAML, but a key given twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice; remove one", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        ConfigError: missing, empty, not UTF-8, or not YAML (line and column are named).
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a YAML file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; give the path of a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8, byte {error.start} is not; save the file as UTF-8") from None
+    try:
+        tree = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if tree is None:
+        raise ConfigError(f"{path}: is empty; start from a file in search_spaces/")
+    return tree
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """Loads a search space and applies `key=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file cannot be read, or breaks rules; every problem is listed.
+    """
+    tree = load_yaml(path)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(tree).__name__}")
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override!r}: must read key=value, for instance --set search.trials=2")
+        node = tree
+        *parents, last = key.strip().split(".")
+        for part in parents:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--set {override!r}: `{part}` holds a plain value and has no keys below it")
+        try:
+            node[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from None
+    return validate(SweepConfig, tree, where=str(path))
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def expand_environment(text: str) -> str:
+    """Fills `${NAME}` and `${NAME:-default}` from the environment.
+
+    Raises:
+        ConfigError: a name without a default is not set.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1], match[2])
+        if value is None:
+            raise ConfigError(f"{text!r}: the environment variable {match[1]} is not set; set it or write ${{{match[1]}:-default}}")
+        return value
+
+    return _VARIABLE.sub(fill, text)
+
+
+def dump_yaml(config: Settings) -> str:
+    """The resolved configuration as YAML, defaults included."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

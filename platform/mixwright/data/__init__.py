@@ -1,0 +1,1 @@
+"""From files to checked, split examples. `prepare.prepare` is the way in."""

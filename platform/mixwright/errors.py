@@ -1,0 +1,89 @@
+"""The family of errors, and how a job turns one into a single clear line.
+
+    MixwrightError
+    ├── ConfigError     a key or value in a YAML file or on the command line
+    ├── DataError       a data file: missing, empty, not UTF-8, a broken row
+    ├── MixtureError    counts that the data cannot give
+    ├── ModelError      a folder or hub id that is no usable causal LM, or an adapter that does not fit it
+    ├── HardwareError   a device or a resource that is not there
+    ├── TrainError      a fine-tune that cannot go on: a loss that is not a number, a checkpoint of another trial
+    ├── ScoreError      inputs a metric cannot be computed on
+    ├── RunError        a run folder that holds another configuration, or nothing to resume
+    └── ServeError      an endpoint that cannot start or does not answer
+
+A message names the thing, the rule, the value and the way out. A user's mistake raises one of these and is shown without
+a traceback; everything else is a fault of our own and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+USER_ERROR_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+
+
+class MixwrightError(Exception):
+    """Anything a user can mend; its text is one line or a short list of lines."""
+
+
+class ConfigError(MixwrightError):
+    """A key or a value of a configuration breaks a rule."""
+
+
+class DataError(MixwrightError):
+    """A data file is missing, empty, not UTF-8, or has a broken row."""
+
+
+class MixtureError(MixwrightError):
+    """The data cannot give the counts that the mixture asks for."""
+
+
+class ModelError(MixwrightError):
+    """A base model or adapter cannot be loaded or does not fit."""
+
+
+class HardwareError(MixwrightError):
+    """A device or resource is asked for that is not there."""
+
+
+class TrainError(MixwrightError):
+    """A fine-tune cannot go on."""
+
+
+class ScoreError(MixwrightError):
+    """A metric was given inputs that it is not defined on."""
+
+
+class RunError(MixwrightError):
+    """A run folder cannot be used as asked."""
+
+
+class ServeError(MixwrightError):
+    """An endpoint cannot start, or does not answer as it should."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest of `choices`, or an empty string where none is close."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def run_job(main: Callable[[], int]) -> NoReturn:
+    """Runs a job's `main` and exits: its own code, or 2 with one line on stderr for a user's mistake."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        code = main()
+    except MixwrightError as error:
+        sys.stderr.write(f"error: {error}\n")
+        code = USER_ERROR_EXIT_CODE
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped by the keyboard; what was finished is kept, and --resume goes on from there\n")
+        code = INTERRUPTED_EXIT_CODE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)

@@ -1,0 +1,255 @@
+"""Frozen records that cross stages, and their JSON form.
+
+What comes in: nothing of ours; this module stands on the ground floor. What goes out: the types that readers, training,
+evaluation, serving and the report hand to one another, so that a stage can be replaced by anything that reads and
+writes these records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mixwright.errors import DataError
+
+GENERIC = "generic"
+"""The task name of generic instructions; a scenario cannot use it for a task of its own."""
+
+BASE = "base"
+COPY = "copy"
+"""Systems that stand in every table beside the tuned ones: the model as it is, and the input handed back."""
+
+MetricName = Literal["errant_f0.5", "gleu", "sari"]
+METRIC_NAMES: tuple[str, ...] = typing.get_args(MetricName)
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[str, ...] = typing.get_args(Split)
+"""train is learned, dev steers the search, test is read once, for the final table."""
+
+TrialStatus = Literal["complete", "stopped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One instruction-following row of the data, before an instruction is bound to it and before rendering."""
+
+    id: str
+    """Stable and unique within a run: `<source>:<row>`; orders and seeds hang on it, so it must not change between runs."""
+    source: str
+    """Name of the data source that it came from."""
+    task: str
+    """A task of the scenario, or `generic`."""
+    text: str
+    """The text to work on; may be empty for generic rows."""
+    references: tuple[str, ...]
+    """Acceptable answers, at least one; the first is the one that is learned."""
+    instruction: str = ""
+    """Generic rows bring their own; scenario rows leave it empty and get one of the scenario's wordings."""
+    group: str = ""
+    """Document or source that the row belongs to; rows of one group never stand on both sides of a split. Empty: alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What one system answered for one evaluation row."""
+
+    example_id: str
+    task: str
+    system: str
+    """`base`, `copy`, or an adapter's name."""
+    instruction: str
+    text: str
+    output: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric of one system on one task. Scores of F0.5, GLEU and SARI stand on a scale of 0 to 100."""
+
+    task: str
+    metric: str
+    system: str
+    value: float
+    n: int
+    """Rows scored."""
+    low: float
+    high: float
+    """Ends of the 95 % bootstrap interval over rows; both equal `value` where n is 1."""
+    split: Split = "test"
+    seen: bool = True
+    """False where the task was held out of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """System minus base on the same rows, with its paired 95 % bootstrap interval. Scale as in Score."""
+
+    task: str
+    """A task, or `mean of seen` / `mean of unseen`."""
+    system: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objectives:
+    """What a trial is judged by; higher is better in each."""
+
+    seen: float
+    """Mean metric over the trained tasks, 0 to 100."""
+    unseen: float
+    """Mean metric over the held-out tasks, 0 to 100; NaN is not allowed: a scenario without one leaves the objective out."""
+    retention: float
+    """Response NLL of the base model minus that of the tuned one on held-out generic rows, nats a token; 0: nothing lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungRecord:
+    """A trial's state at one evaluation during training."""
+
+    step: int
+    examples: int
+    tokens: int
+    """Tokens that went through the model in training so far, padding left out."""
+    train_loss: float
+    """Mean response loss since the last rung, nats a token."""
+    objectives: Objectives
+    task_scores: dict[str, float]
+    seconds: float
+    """Wall-clock seconds in training and evaluation so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial, as it stands in `trials.jsonl`."""
+
+    trial_id: str
+    number: int
+    """Order of suggestion, from 0."""
+    status: TrialStatus
+    """complete: ran its whole budget; stopped: the scheduler ended it early; failed: see `cause`."""
+    params: dict[str, Any]
+    """The searched keys and their values, dotted."""
+    rungs: tuple[RungRecord, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    """Training examples of the whole budget, by task."""
+    cause: str = ""
+    adapter: str = ""
+    """Folder of the adapter, relative to the run folder; empty where none was saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemRecord:
+    """One row group of the final table: a system and its scores."""
+
+    name: str
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...] = ()
+    """Against base, on the same rows; empty for base itself."""
+    retention: float | None = None
+    trial_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The content of `result.json`."""
+
+    name: str
+    question: str
+    status: Literal["complete", "searched"]
+    """searched: the search has ended, the final evaluation has not."""
+    best: dict[str, Any]
+    """trial_id, params, objectives (dev), adapter, reason (why this one), and after the final evaluation `seen_difference`."""
+    pareto: tuple[dict[str, Any], ...]
+    systems: tuple[SystemRecord, ...]
+    base_dev: dict[str, Any]
+    """The base model's own rung-like evaluation on dev: objectives and task_scores."""
+    environment: dict[str, Any]
+    cost: dict[str, Any]
+    """Seconds by stage, trials by status, training tokens."""
+    data: dict[str, Any]
+    """Counts by source, task and split, and what the leak guard dropped."""
+
+
+R = TypeVar("R")
+
+
+def to_json(record: Any) -> Any:
+    """A record as plain JSON values; tuples become lists."""
+    return dataclasses.asdict(record)
+
+
+def from_json(kind: type[R], value: dict[str, Any]) -> R:
+    """The record that `to_json` wrote.
+
+    Raises:
+        DataError: a field is missing or unknown.
+    """
+    hints = typing.get_type_hints(kind)
+    names = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(value) - names):
+        raise DataError(f"{kind.__name__}: unknown fields {', '.join(unknown)}; the file was written by another version")
+    try:
+        return kind(**{name: _revive(hints[name], item) for name, item in value.items()})
+    except TypeError as error:
+        raise DataError(f"{kind.__name__}: {error}; the file was written by another version") from error
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, list):
+        return tuple(_revive(args[0], item) for item in value)
+    if origin in (types.UnionType, typing.Union) and value is not None:
+        return _revive(next(arg for arg in args if arg is not type(None)), value)
+    return value
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> None:
+    """Writes one record a line, under a temporary name first, so that a reader never sees half a file."""
+    write_text(path, "".join(json.dumps(to_json(record), ensure_ascii=False) + "\n" for record in records))
+
+
+def read_jsonl(path: Path, kind: type[R]) -> list[R]:
+    """Reads what `write_jsonl` wrote.
+
+    Raises:
+        DataError: the file is missing, or a line is not such a record (its number is named).
+    """
+    return list(_jsonl_records(path, kind))
+
+
+def _jsonl_records(path: Path, kind: type[R]) -> Iterator[R]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            yield from_json(kind, json.loads(line))
+        except (json.JSONDecodeError, DataError) as error:
+            raise DataError(f"{path}:{number}: not a {kind.__name__}: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing: a temporary neighbour, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""From a run folder's records to one self-contained HTML file."""

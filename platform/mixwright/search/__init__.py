@@ -1,0 +1,1 @@
+"""From a search space to finished trials and the best one: space, objective, sweep."""
