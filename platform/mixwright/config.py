@@ -112,7 +112,7 @@ class SourceConfig(Settings):
         if self.format == "parallel" and not self.references:
             raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
         if self.format == "alpaca" and self.task not in (None, GENERIC):
-            raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; leave `task` out or set it to {GENERIC}")
+            raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; set `task: {GENERIC}`")
         return self
 
 
@@ -228,9 +228,7 @@ def _kind_of_spec(value: Any) -> str:
     return "choice" if is_choice else "range"
 
 
-SearchedKey = Annotated[
-    Annotated[RangeSpec, Tag("range")] | Annotated[ChoiceSpec, Tag("choice")], Discriminator(_kind_of_spec)
-]
+SearchedKey = Annotated[Annotated[RangeSpec, Tag("range")] | Annotated[ChoiceSpec, Tag("choice")], Discriminator(_kind_of_spec)]
 
 
 class SchedulerConfig(Settings):
@@ -262,7 +260,7 @@ class SearchConfig(Settings):
     """What is searched. With `parameters` empty, the sweep is one fine-tune."""
 
     parameters: dict[str, SearchedKey] = {}
-    """Dotted key (mixture.generic_fraction, lora.rank, train.learning_rate, mixture.task_weights.fluency, ...) -> range or choices."""
+    """Dotted key (mixture.generic_fraction, lora.rank, mixture.task_weights.fluency, ...) -> range or choices."""
     first: tuple[dict[str, Any], ...] = ()
     """Points to try before the sampler chooses; each names every searched key."""
     trials: Positive = 1
@@ -277,7 +275,7 @@ class SearchConfig(Settings):
     @model_validator(mode="after")
     def _one_point_is_one_trial(self) -> Self:
         if not self.parameters and self.trials != 1:
-            raise ValueError(f"no parameters are searched, so every one of the {self.trials} trials would be the same; set trials: 1")
+            raise ValueError(f"no parameters are searched, so all {self.trials} trials would be the same; set trials: 1")
         for point in self.first:
             if set(point) != set(self.parameters):
                 raise ValueError(f"first: {point} must name exactly the searched keys {sorted(self.parameters)}")
@@ -479,7 +477,7 @@ def load_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: must be UTF-8, byte {error.start} is not; save the file as UTF-8") from None
     try:
-        tree = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        tree = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

