@@ -1,0 +1,205 @@
+"""Ratio and weights -> exact counts -> one seeded order.
+
+What comes in: the training examples of every task and of the generic pool, and a `MixtureConfig`. What goes out: a
+`Mixture`, the rows in the order in which they are learned. Three rules hold, and the search leans on each:
+
+- counts are exact: generic_fraction and the task weights are turned into whole rows by largest remainder;
+- subsets are nested: with the same seed, a mixture with more rows of a task holds the rows of one with fewer, in the
+  same order among themselves, so that two trials differ in the ratio and not in the luck of the draw;
+- the order does not depend on where a row stood in its file or a source in the configuration: it hangs on row ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mixwright.config import MixtureConfig
+from mixwright.errors import ConfigError, MixtureError, did_you_mean
+from mixwright.records import GENERIC, Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What one trial learns, in order."""
+
+    rows: tuple[Example, ...]
+    counts: dict[str, int]
+    """Rows by task, `generic` included, repeats counted."""
+    distinct: dict[str, int]
+    """Different rows by task; below `counts` where a source was repeated."""
+
+    @property
+    def generic_fraction(self) -> float:
+        """The share that came out, which differs from the one asked for by less than one row."""
+        return self.counts.get(GENERIC, 0) / max(1, len(self.rows))
+
+
+def largest_remainder(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole counts that sum to `total` and lie within one of total x share (Hamilton's method).
+
+    Shares are rescaled to sum to 1. Ties go to the name that sorts first, so the result does not depend on the order of
+    the mapping. A share of 0 gets 0.
+
+    Raises:
+        MixtureError: no share is positive.
+    """
+    exact = {name: Fraction(share) for name, share in shares.items()}
+    whole = sum(exact.values())
+    if whole <= 0:
+        raise MixtureError(f"shares {dict(shares)} leave nothing to draw from; give at least one a positive value")
+    quotas = {name: total * share / whole for name, share in exact.items()}
+    counts = {name: math.floor(quota) for name, quota in quotas.items()}
+    missing = total - sum(counts.values())
+    by_remainder = sorted(quotas, key=lambda name: (counts[name] - quotas[name], name))
+    for name in by_remainder[:missing]:
+        counts[name] += 1
+    return counts
+
+
+def task_shares(config: MixtureConfig, trained_tasks: Sequence[str]) -> dict[str, float]:
+    """The scenario tasks' shares of the scenario part, summing to 1.
+
+    Raises:
+        ConfigError: a weight is given to a task that is not trained.
+    """
+    if not config.task_weights:
+        return {task: 1.0 / len(trained_tasks) for task in trained_tasks}
+    for name, weight in config.task_weights.items():
+        if name not in trained_tasks and weight > 0:
+            hint = did_you_mean(name, trained_tasks)
+            raise ConfigError(f"mixture.task_weights: '{name}' is no trained task; trained are {', '.join(trained_tasks)}{hint}")
+    total = sum(config.task_weights.values())
+    return {task: config.task_weights.get(task, 0.0) / total for task in trained_tasks}
+
+
+def build_mixture(
+    pools: Mapping[str, Sequence[Example]],
+    config: MixtureConfig,
+    trained_tasks: Sequence[str],
+    *,
+    seed: int,
+    token_count: Callable[[Example], int] | None = None,
+) -> Mixture:
+    """The rows of one trial.
+
+    Args:
+        pools: training examples by task; generic rows under `generic`.
+        trained_tasks: the scenario's seen tasks.
+        seed: of the nested choice and of the order; the same for every trial of a sweep.
+        token_count: tokens of a rendered row; needed where the budget is `tokens`.
+
+    Raises:
+        MixtureError: a pool is too small even when repeated; the message says what would fit.
+        ConfigError: a weight for a task that is not trained.
+    """
+    shares = {task: share * (1.0 - config.generic_fraction) for task, share in task_shares(config, trained_tasks).items()}
+    shares[GENERIC] = config.generic_fraction
+    ranked = {task: _ranked(pools.get(task, ()), task, seed) for task, share in shares.items() if share > 0}
+    counts = _counts(config, shares, ranked, token_count)
+    _check_supply(counts, ranked, config)
+    return Mixture(
+        rows=_spread(counts, ranked, seed),
+        counts=counts,
+        distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
+    )
+
+
+def _counts(
+    config: MixtureConfig,
+    shares: Mapping[str, float],
+    ranked: Mapping[str, Sequence[Example]],
+    token_count: Callable[[Example], int] | None,
+) -> dict[str, int]:
+    if config.budget == "examples":
+        return largest_remainder(config.size, shares)
+    if config.budget == "scenario_examples":
+        scenario = largest_remainder(config.size, {task: share for task, share in shares.items() if task != GENERIC})
+        generic = Fraction(config.generic_fraction)
+        return {**scenario, GENERIC: round(config.size * generic / (1 - generic))}
+    if token_count is None:
+        raise MixtureError("budget: tokens needs the tokenizer to count with; this is a fault of the caller")
+    return _counts_within_tokens(config, shares, ranked, token_count)
+
+
+def _counts_within_tokens(
+    config: MixtureConfig,
+    shares: Mapping[str, float],
+    ranked: Mapping[str, Sequence[Example]],
+    token_count: Callable[[Example], int],
+) -> dict[str, int]:
+    """The largest exact counts whose rows hold at most `size` tokens; the fraction stays one of examples."""
+    cumulative = {}
+    for task, pool in ranked.items():
+        totals = [0]
+        for example in pool:
+            totals.append(totals[-1] + token_count(example))
+        cumulative[task] = totals
+
+    def tokens(rows: int) -> int:
+        total = 0
+        for task, count in largest_remainder(rows, shares).items():
+            if count and not ranked.get(task):
+                continue  # an empty pool is told apart by _check_supply
+            if count:
+                rounds, rest = divmod(count, len(ranked[task]))
+                total += rounds * cumulative[task][-1] + cumulative[task][rest]
+        return total
+
+    low, high = 0, 1
+    while tokens(high) <= config.size and high <= 2 * config.size:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if tokens(middle) <= config.size else (low, middle)
+    if low == 0:
+        raise MixtureError(
+            f"mixture.size: {config.size} tokens hold not even one row; the smallest budget that fits is {tokens(1)}"
+        )
+    return largest_remainder(low, shares)
+
+
+def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], config: MixtureConfig) -> None:
+    """Refuses counts beyond what the pools hold at max_repeats, and says which size would fit."""
+    supply = {task: math.floor(len(ranked.get(task, ())) * config.max_repeats) for task in counts}
+    short = [task for task, count in counts.items() if count > supply[task]]
+    if not short:
+        return
+    lines = [f"{task} needs {counts[task]} rows and has {len(ranked.get(task, ()))}" for task in short]
+    scale = min(Fraction(supply[task], counts[task]) for task in short)
+    fitting = math.floor(config.size * scale)
+    repeats = max(counts[task] / max(1, len(ranked.get(task, ()))) for task in short)
+    way_out = f"set mixture.size to at most {fitting}" if fitting else "add data"
+    if all(ranked.get(task) for task in short):
+        way_out += f", or mixture.max_repeats to at least {math.ceil(repeats * 100) / 100:g}"
+    raise MixtureError(f"mixture: {'; '.join(lines)} (repeated at most {config.max_repeats:g} times); {way_out}")
+
+
+def _unit(*parts: object) -> float:
+    """A number in [0, 1) that hangs on the parts alone."""
+    digest = hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _ranked(pool: Sequence[Example], task: str, seed: int) -> list[Example]:
+    """The pool in its nested order: whoever needs n rows takes the first n."""
+    return sorted(pool, key=lambda example: (_unit("choice", seed, task, example.id), example.id))
+
+
+def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], seed: int) -> tuple[Example, ...]:
+    """All tasks evenly mixed over the whole run, each keeping its nested order.
+
+    The j-th of a task's n rows stands at (j + u) / n of the way, u a seeded number in [0, 1): every stretch of training
+    then holds the tasks in their shares, and a trial stopped early has seen the ratio it was given.
+    """
+    placed = []
+    for task, count in counts.items():
+        for position in range(count):
+            example = ranked[task][position % len(ranked[task])]
+            jitter = _unit("order", seed, task, example.id, position // len(ranked[task]))
+            placed.append(((position + jitter) / count, task, position, example))
+    placed.sort(key=lambda item: item[:3])
+    return tuple(item[3] for item in placed)
