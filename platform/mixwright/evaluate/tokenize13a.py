@@ -1,0 +1,39 @@
+"""Tokenisation by the rules of mteval-v13a, which SARI and BLEU scores are published with.
+
+What comes in: a text as written. What goes out: its tokens. The rules are those that sacrebleu calls `13a`; they are few
+enough to stand here, so that a score does not hang on the version of another package.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+
+_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+_ALWAYS_APART = re.compile("([" + re.escape("".join(sorted(set(string.punctuation) - set("',-.")))) + "])")
+_AFTER_NON_DIGIT = re.compile(r"([^0-9])([.,])")
+_BEFORE_NON_DIGIT = re.compile(r"([.,])([^0-9])")
+_DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def tokenize_13a(text: str) -> tuple[str, ...]:
+    """The 13a tokens of a text: ASCII punctuation stands alone, except apostrophes, dashes, and points or commas inside numbers.
+
+    Only the characters 0 to 9 count as digits, and letters keep their case. An empty text has no tokens.
+    """
+    line = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
+    for entity, character in _ENTITIES:
+        line = line.replace(entity, character)
+    line = _ALWAYS_APART.sub(r" \1 ", f" {line} ")
+    line = _AFTER_NON_DIGIT.sub(r"\1 \2 ", line)
+    line = _BEFORE_NON_DIGIT.sub(r" \1 \2", line)
+    line = _DASH_AFTER_DIGIT.sub(r"\1 \2 ", line)
+    return tuple(line.split())
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def tokenize_as_is(text: str) -> tuple[str, ...]:
+    """The tokens of a text that is tokenised already: what stands between white space."""
+    return tuple(text.split())
