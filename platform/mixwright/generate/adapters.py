@@ -1,0 +1,63 @@
+"""Which adapter each row of a forward pass goes through, and the model's state around it.
+
+PEFT can send every row of one batch through an adapter of its own; this module speaks its language, so that engines and
+retention need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mixwright.errors import ModelError, did_you_mean
+from mixwright.records import BASE
+
+PEFT_BASE = "__base__"
+"""PEFT's name for a row that goes through no adapter."""
+
+
+def adapter_names(model: Any) -> tuple[str, ...]:
+    """Adapters that a PEFT model holds; none for a plain model."""
+    from peft import PeftModel
+
+    return tuple(model.peft_config) if isinstance(model, PeftModel) else ()
+
+
+def forward(model: Any, adapters: Sequence[str], **inputs: Any) -> Any:
+    """The model's output, row i of the inputs through adapter `adapters[i]`; what is active in the model stays active.
+
+    Where all rows are on the single active adapter, or the model has none, this is the model's plain pass, which skips
+    PEFT's gathering of sub-batches. The mixed pass needs the model in evaluation mode.
+
+    Raises:
+        ModelError: a name that the model does not hold.
+    """
+    from peft import PeftModel
+
+    held = adapter_names(model)
+    for name in adapters:
+        if name != BASE and name not in held:
+            known = (BASE, *held)
+            raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
+    if not held:
+        plain = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
+        return plain(**inputs)
+    if list(model.active_adapters) == list(dict.fromkeys(adapters)):
+        return model(**inputs)
+    return model(adapter_names=[PEFT_BASE if name == BASE else name for name in adapters], **inputs)
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode without gradients; every part's own mode comes back afterwards, errors or not."""
+    import torch
+
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
