@@ -29,6 +29,7 @@ from mixwright.errors import ConfigError, did_you_mean
 from mixwright.records import GENERIC
 
 FORMATS = ("embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub")
+ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -78,13 +79,14 @@ class SourceConfig(Settings):
     evaluation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Read where use is `both`. Evaluation groups are then halved into dev (steers the search) and test (the final table)."""
     task: str | None = None
-    """`generic` or a task of the scenario; left out where rows name their own task (embedded, iterater, jsonl with `task`)."""
+    """`generic` or a task of the scenario; left out where rows name their own task: embedded, iterater, jsonl and hub with a
+    task column. Given for embedded, iterater or beside `labels`, only rows of this task are kept."""
     path: str | None = None
-    """File or folder, from `data.root` where relative. m2: a folder is read file by file, each file a group."""
+    """File or folder, from `data.root` where relative; a folder is read file by file (in m2 each file is a group)."""
     references: tuple[str, ...] = ()
     """parallel: the reference files, aligned with `path` line by line."""
     labels: dict[str, str] = {}
-    """iterater: intent label -> task; rows of other labels are left out and counted."""
+    """iterater, jsonl, hub: label in the task column -> task; rows of other labels are left out and counted."""
     columns: dict[str, str] = {}
     """jsonl, hub: our field (text, references, instruction, task, group) -> the file's column; the same name where left out."""
     hub_id: str | None = None
@@ -95,11 +97,12 @@ class SourceConfig(Settings):
     strip_instruction_prefix: bool = False
     """hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
     reverse: bool = False
-    """wikisplit: False joins two sentences into one (the coherence proxy), True splits."""
-    min_similarity: float = 5.0
+    """wikisplit: False joins two sentences into one (the coherence proxy), True splits. onestopenglish: the second line of a
+    block is the text (ELE-INT, where the easier sentence comes first)."""
+    min_similarity: Annotated[float, Field(ge=0.0, le=5.0)] = 5.0
     """stsb: pairs below this score (0 to 5) are left out and counted."""
     detokenize: bool = True
-    """Apply the detokenisation policy to texts and references."""
+    """Apply the detokenisation policy to texts and references; generic rows are left as they are."""
     rows: Positive | None = None
     """embedded: training rows a task (default 2000). Other formats: keep at most this many rows, a seeded choice."""
 
@@ -111,6 +114,8 @@ class SourceConfig(Settings):
             raise ValueError(f"source '{self.name}': format {self.format} needs `path`; give a file under data.root")
         if self.format == "parallel" and not self.references:
             raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
+        if self.format in ONE_TASK_FORMATS and self.task is None:
+            raise ValueError(f"source '{self.name}': format {self.format} needs `task`, since its rows name none")
         if self.format == "alpaca" and self.task not in (None, GENERIC):
             raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; set `task: {GENERIC}`")
         return self
@@ -181,7 +186,7 @@ class TrainConfig(Settings):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """DeepSpeed ZeRO: what is sharded over workers: nothing, optimiser state, gradients too, parameters too."""
+    """DeepSpeed ZeRO: what is sharded over workers: nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third more time for far less memory."""
 
@@ -291,6 +296,8 @@ class ClusterConfig(Settings):
     gpus_per_worker: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Times a dead worker group is started again; the trial goes on from its last checkpoint."""
+    lanes: Positive | None = None
+    """Trials side by side; None: as many as the cluster holds when the sweep starts. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
 

@@ -107,8 +107,8 @@ class Objectives:
 
     seen: float
     """Mean metric over the trained tasks, 0 to 100."""
-    unseen: float
-    """Mean metric over the held-out tasks, 0 to 100; NaN is not allowed: a scenario without one leaves the objective out."""
+    unseen: float | None
+    """Mean metric over the held-out tasks, 0 to 100; None where the scenario holds out none."""
     retention: float
     """Response NLL of the base model minus that of the tuned one on held-out generic rows, nats a token; 0: nothing lost."""
 

@@ -1,0 +1,81 @@
+"""What is running, how far it is, and how long is left: a bar on a terminal, a line every quarter of a minute elsewhere.
+
+Work is counted in training steps. Worker 0 of each trial writes a line a step to metrics.jsonl; counting lines needs no
+channel of its own and works the same for any number of nodes that share the run folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 15.0
+
+
+class Stage:
+    """A stretch of work with a name; `done` and `total` are asked for while it runs.
+
+    with Stage("searching", done=count_steps, total=expected_steps):
+        ...
+    """
+
+    def __init__(self, name: str, *, done: Callable[[], float], total: Callable[[], float], unit: str = "step") -> None:
+        self._name, self._done, self._total, self._unit = name, done, total, unit
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._at_start = self._done()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.seconds = time.monotonic() - self._started
+        if kind is None:
+            logger.info("%s: done in %s", self._name, clock(self.seconds))
+
+    def _watch(self) -> None:
+        if sys.stderr.isatty():
+            self._draw_bar()
+        else:
+            self._write_lines()
+
+    def _draw_bar(self) -> None:
+        with tqdm(desc=self._name, total=self._total(), unit=self._unit, leave=False, file=sys.stderr) as bar:
+            while not self._stop.wait(1.0):
+                bar.total = self._total()
+                bar.update(min(self._done(), bar.total) - bar.n)
+
+    def _write_lines(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            logger.info(self._line())
+
+    def _line(self) -> str:
+        done, total, gone = self._done(), self._total(), time.monotonic() - self._started
+        fresh = done - self._at_start
+        left = f"about {clock(gone / fresh * max(0.0, total - done))} left" if fresh > 0 else "starting"
+        return f"{self._name}: {done:.0f} of about {total:.0f} {self._unit}s, {clock(gone)} gone, {left}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 3:07."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def count_steps(run_dir: Path) -> int:
+    """Training steps that all trials of the run have written so far."""
+    return sum(path.read_bytes().count(b"\n") for path in run_dir.glob("trials/*/metrics.jsonl"))

@@ -1,0 +1,118 @@
+"""OptunaSearch with trials that keep their identity, end properly and can be taken up after a kill.
+
+What comes in: the study in `study.db` and the trials that have ended. What goes out: suggestions that carry our trial id.
+Three things differ from Ray's class:
+
+- a trial's id comes from its number in the study, so the same trial finds its checkpoint in the next process;
+- a trial stopped early ends as PRUNED: Ray would tell Optuna its short-budget scores as those of a complete one;
+- an objective that is missing or not a number ends the trial as FAIL instead of leaving it running for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+from mixwright.config import SweepConfig
+from mixwright.records import TrialRecord
+from mixwright.search.space import distributions, sampler
+from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY
+
+STUDY_NAME = "sweep"
+
+
+def _no_parameters(trial: optuna.Trial) -> dict[str, Any]:
+    """The space of a sweep of one trial; Optuna's define-by-run form is the one that may be empty."""
+    return {}
+
+
+class TrialSearch(OptunaSearch):
+    """The searcher of a sweep."""
+
+    def __init__(self, config: SweepConfig, objectives: Sequence[str], study_url: str, *, evaluate_base: bool) -> None:
+        self._evaluate_base = evaluate_base
+        self._rungs = len(config.search.scheduler.rungs)
+        is_new = not _has_trials(study_url)
+        super().__init__(
+            space=distributions(config) or _no_parameters,
+            metric=list(objectives),
+            mode=["max"] * len(objectives),
+            points_to_evaluate=[dict(point) for point in config.search.first] if is_new else None,
+            sampler=sampler(config.search),
+            study_name=STUDY_NAME,
+            storage=optuna.storages.RDBStorage(study_url),
+        )
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        values = super().suggest(trial_id)
+        if values is None:
+            return None
+        trial = self._ot_trials[trial_id]
+        key = trial.user_attrs.get(TRIAL_KEY) or f"trial_{trial.number:04d}"
+        trial.set_user_attr(TRIAL_KEY, key)
+        evaluate_base, self._evaluate_base = self._evaluate_base, False
+        return {**values, TRIAL_KEY: key, EVALUATE_BASE: evaluate_base}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id in self._completed_trials:
+            return
+        self._completed_trials.add(trial_id)
+        values = [result.get(name) if result else None for name in self.metric]
+        study: Any = self._ot_study
+        usable = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        if error or not usable:
+            study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
+        elif result and result.get("training_iteration", 0) < self._rungs:
+            study.tell(self._ot_trials[trial_id], state=TrialState.PRUNED)
+        else:
+            study.tell(self._ot_trials[trial_id], values, state=TrialState.COMPLETE)
+
+
+def _has_trials(study_url: str) -> bool:
+    try:
+        return bool(optuna.load_study(study_name=STUDY_NAME, storage=study_url).get_trials(deepcopy=False))
+    except KeyError:
+        return False
+
+
+def take_up(study_url: str, ended: Sequence[TrialRecord], objectives: Sequence[str]) -> list[str]:
+    """Makes the study agree with the trials that have ended, after a kill.
+
+    A trial that the study still takes for running, or that it took for ended before its record was written, is queued
+    again under its old id and goes on from its checkpoint; one that has its record is told its end.
+
+    Returns:
+        The ids of the trials that were queued again.
+    """
+    if not _has_trials(study_url):
+        return []
+    study = optuna.load_study(study_name=STUDY_NAME, storage=study_url)
+    records = {record.trial_id: record for record in ended}
+    trials = study.get_trials(deepcopy=False)
+    waiting = {trial.user_attrs.get(TRIAL_KEY) for trial in trials if trial.state == TrialState.WAITING}
+    latest = {
+        trial.user_attrs.get(TRIAL_KEY, f"trial_{trial.number:04d}"): trial for trial in trials if trial.state != TrialState.WAITING
+    }
+    queued = []
+    for key, trial in latest.items():
+        if trial.state == TrialState.RUNNING:
+            _tell_end(study, trial, records.get(key), objectives)
+        if key not in records and key not in waiting:
+            study.enqueue_trial(trial.params, user_attrs={TRIAL_KEY: key})
+            queued.append(key)
+    return queued
+
+
+def _tell_end(study: optuna.Study, trial: optuna.trial.FrozenTrial, record: TrialRecord | None, objectives: Sequence[str]) -> None:
+    if record is None or record.status == "failed":
+        study.tell(trial.number, state=TrialState.FAIL)
+    elif record.status == "stopped":
+        study.tell(trial.number, state=TrialState.PRUNED)
+    else:
+        final = record.rungs[-1].objectives
+        study.tell(trial.number, [getattr(final, name) for name in objectives])

@@ -1,0 +1,292 @@
+"""The search: from a configuration and prepared data to ended trials, on Ray Tune.
+
+What comes in: a `SweepConfig`, `PreparedData` and an open run folder. What goes out: the trials' records and the base
+model's dev evaluation; on the way trials.jsonl grows by a line a trial. Called again on the same folder, it goes on where
+the last call was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+from mixwright.config import SweepConfig
+from mixwright.data.prepare import PreparedData
+from mixwright.errors import HardwareError
+from mixwright.records import RungRecord, TrialRecord, from_json, to_json
+from mixwright.scenarios import Scenario
+from mixwright.search.evaluator import DevEvaluator
+from mixwright.search.progress import Stage, count_steps
+from mixwright.search.searcher import TrialSearch, take_up
+from mixwright.store.runs import RunFolder
+from mixwright.train import batches
+from mixwright.train.lane import BASE_FILE, TRIAL_KEY, Lane
+from mixwright.train.precision import PrecisionChoice, choose_precision
+from mixwright.train.resident import Evaluation, Setup, drop_checkpoint, trial_folder
+
+logger = logging.getLogger(__name__)
+
+DRIVER_RESOURCES = {"CPU": 0.001}
+"""Of a lane's Tune side, which only waits; Tune does not take an empty set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What the search found."""
+
+    trials: tuple[TrialRecord, ...]
+    base: Evaluation
+    precision: PrecisionChoice
+    seconds: float
+
+
+def objective_names(scenario: Scenario) -> tuple[str, ...]:
+    """The objectives that this scenario has; all are maximised."""
+    return ("seen", "unseen", "retention") if scenario.unseen else ("seen", "retention")
+
+
+def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> SearchResult:
+    """Runs the trials that the folder does not hold yet. Ray must be initialised.
+
+    Raises:
+        HardwareError: the cluster does not hold one trial's workers.
+    """
+    check_resources(config)
+    names = objective_names(scenario)
+    queued = take_up(run.study_url, run.trials(), names)
+    ended = run.trials()
+    if ended or queued:
+        logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
+    remaining = config.search.trials - len(ended)
+    precision = _measured_precision(config)
+    logger.info("precision: %s", precision.reason)
+    seconds = 0.0
+    if remaining > 0:
+        setup = Setup(
+            config=config,
+            scenario=scenario,
+            data=data,
+            precision=precision.precision,
+            run_dir=run.path.resolve(),
+            make_evaluator=DevEvaluator,
+        )
+        stage = Stage(
+            f"searching ({config.search.trials} trials, {lanes(config)} side by side)",
+            done=lambda: count_steps(run.path),
+            total=lambda: expected_steps(config, run.trials()),
+            unit="training step",
+        )
+        with stage:
+            _tune(config, setup, run, names, remaining, ended)
+        seconds = stage.seconds
+    return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=precision, seconds=seconds)
+
+
+def _tune(
+    config: SweepConfig, setup: Setup, run: RunFolder, names: tuple[str, ...], remaining: int, ended: list[TrialRecord]
+) -> None:
+    evaluate_base = not (run.path / BASE_FILE).exists()
+    searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base)
+    # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
+    trainable = tune.with_resources(tune.with_parameters(Lane, setup_ref=[ray.put(setup)]), DRIVER_RESOURCES)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=_scheduler(config, ended),
+            num_samples=remaining,
+            max_concurrent_trials=lanes(config),
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str((run.path / "ray").resolve()),
+            callbacks=[TrialRecorder(run, len(config.search.scheduler.rungs))],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config.get(TRIAL_KEY, trial.trial_id))
+
+
+def lanes(config: SweepConfig) -> int:
+    """Trials side by side: what the configuration says, else what fits into the cluster now, but no more than there are trials."""
+    if config.cluster.lanes:
+        return min(config.cluster.lanes, config.search.trials)
+    total, cluster = _cluster_resources(), config.cluster
+    fitting = int(total.get("CPU", 0) // (cluster.workers * cluster.cpus_per_worker))
+    if cluster.gpus_per_worker:
+        fitting = min(fitting, int(total.get("GPU", 0) // (cluster.workers * cluster.gpus_per_worker)))
+    return max(1, min(fitting, config.search.trials))
+
+
+def _cluster_resources() -> dict[str, float]:
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def check_resources(config: SweepConfig) -> None:
+    """Refuses a trial that the cluster could never place; a cluster with `cluster.lanes` set may still grow.
+
+    Raises:
+        HardwareError: too few CPUs or GPUs.
+    """
+    if config.cluster.lanes:
+        return
+    total, cluster = _cluster_resources(), config.cluster
+    for kind, each in (("GPU", cluster.gpus_per_worker), ("CPU", cluster.cpus_per_worker)):
+        needed, there = each * cluster.workers, total.get(kind, 0)
+        if needed > there:
+            raise HardwareError(
+                f"cluster: a trial needs {needed} {kind}s ({cluster.workers} workers of {each}) and the cluster has {there:g}; "
+                f"lower cluster.{kind.lower()}s_per_worker or cluster.workers, or set cluster.lanes on a cluster that grows on demand"
+            )
+
+
+def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
+    """ASHA over our rungs, told of the trials that ended before a kill so that its halving goes on as it was."""
+    settings = config.search.scheduler
+    if settings.kind == "none" or len(settings.rungs) == 1:
+        return FIFOScheduler()  # type: ignore[no-untyped-call]
+    factor = settings.reduction_factor
+    # ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time.
+    scheduler = ASHAScheduler(
+        time_attr="halving_time",
+        metric="seen",
+        mode="max",
+        grace_period=1,
+        reduction_factor=factor,
+        max_t=factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
+    )
+    controller: Any = None  # the two calls below never look at it
+    for record in ended:
+        stand_in: Any = SimpleNamespace(trial_id=record.trial_id)
+        scheduler.on_trial_add(controller, stand_in)
+        for index, rung in enumerate(record.rungs):
+            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, "seen": rung.objectives.seen})
+    return scheduler
+
+
+def _measured_precision(config: SweepConfig) -> PrecisionChoice:
+    """Measured where training will run, with a worker's own share of the machine, once for all trials."""
+    cluster = config.cluster
+    task = ray.remote(num_cpus=cluster.cpus_per_worker, num_gpus=cluster.gpus_per_worker)(choose_precision)
+    choice: PrecisionChoice = ray.get(task.remote(config.train))
+    return choice
+
+
+def expected_steps(config: SweepConfig, ended: list[TrialRecord]) -> float:
+    """Training steps of the whole sweep, for the time left: what has ended counts as it is, the rest as halving would have it.
+
+    Exact where the budget is examples; otherwise the size of the first trial that ends corrects it.
+    """
+    full = max((rung.step for record in ended for rung in record.rungs if record.status == "complete"), default=0)
+    train = config.train
+    global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.workers
+    full = full or batches.steps_in(config.mixture.size, global_batch)
+    settings = config.search.scheduler
+    share = 1.0
+    if settings.kind == "asha":
+        ends = [0.0, *settings.rungs]
+        share = sum((ends[i + 1] - ends[i]) / settings.reduction_factor**i for i in range(len(settings.rungs)))
+    taken = sum(record.rungs[-1].step for record in ended if record.rungs)
+    return taken + (config.search.trials - len(ended)) * share * full
+
+
+def _read_base(run: RunFolder) -> Evaluation:
+    return from_json(Evaluation, json.loads((run.path / BASE_FILE).read_text(encoding="utf-8")))
+
+
+class TrialRecorder(tune.Callback):
+    """Writes a TrialRecord when a trial ends, whatever way it does."""
+
+    def __init__(self, run: RunFolder, rungs: int) -> None:
+        self._run = run
+        self._rungs = rungs
+        self._results: dict[str, list[RungRecord]] = {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        rung = from_json(RungRecord, result["rung"])
+        self._results.setdefault(trial.config[TRIAL_KEY], []).append(rung)
+        objectives = rung.objectives
+        unseen = "" if objectives.unseen is None else f"  unseen {objectives.unseen:.1f}"
+        logger.info(
+            "%s at step %d: seen %.1f%s  retention %+.3f nats  (%s)",
+            trial.config[TRIAL_KEY],
+            rung.step,
+            objectives.seen,
+            unseen,
+            objectives.retention,
+            describe(_searched(trial.config)),
+        )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._record(trial, cause="")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._record(trial, cause=_cause(trial))
+
+    def _record(self, trial: Any, cause: str) -> None:
+        key = trial.config[TRIAL_KEY]
+        rungs = tuple(self._results.pop(key, ()))
+        finite = (
+            all(math.isfinite(value) for value in to_json(rungs[-1].objectives).values() if value is not None) if rungs else False
+        )
+        if not cause and not finite:
+            cause = "an objective is not a number"
+        folder = trial_folder(self._run.path, key)
+        complete = not cause and len(rungs) == self._rungs
+        record = TrialRecord(
+            trial_id=key,
+            number=int(key.rsplit("_", 1)[1]),
+            status="failed" if cause else "complete" if complete else "stopped",
+            params=_searched(trial.config),
+            rungs=rungs,
+            counts=_counts(folder),
+            cause=cause,
+            adapter=str((folder / "adapter").relative_to(self._run.path)) if complete else "",
+        )
+        self._run.append_trial(record)
+        drop_checkpoint(self._run.path, key)
+        logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
+
+
+def _searched(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if "." in key}
+
+
+def describe(params: dict[str, Any]) -> str:
+    """The searched values on one line: generic_fraction 0.31, rank 16."""
+    shown = (
+        f"{key.split('.')[-1]} {value:.3g}" if isinstance(value, float) else f"{key.split('.')[-1]} {value}"
+        for key, value in params.items()
+    )
+    return ", ".join(shown) or "no searched keys"
+
+
+def _counts(folder: Any) -> dict[str, int]:
+    try:
+        counts: dict[str, int] = json.loads((folder / "mixture.json").read_text(encoding="utf-8"))["counts"]
+    except FileNotFoundError:
+        return {}
+    return counts
+
+
+def _cause(trial: Any) -> str:
+    """The innermost sentence of a failed trial's error."""
+    error = trial.get_pickled_error() or trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(cause).__name__

@@ -1,0 +1,179 @@
+"""A run folder: what it holds, who may write to it, and when a thing in it counts as finished.
+
+What comes in: a folder and the resolved configuration. What goes out: a `RunFolder` through which the search writes. Every
+file is written whole under a temporary name and renamed; `trials.jsonl` grows a line at a time, and a torn last line (a
+kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: `study.db` holds what
+was suggested, `trials.jsonl` what has ended, `trials/ID/checkpoint` how far the rest had come.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from mixwright.config import SweepConfig, dump_yaml
+from mixwright.errors import RunError
+from mixwright.models import COMPLETE
+from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE, TRIALS_FILE, RESULT_FILE, STUDY_FILE, DATA_FILE = "config.yaml", "trials.jsonl", "result.json", "study.db", "data.json"
+_LOCKS: dict[Path, IO[str]] = {}
+"""Held for as long as the process lives; the system lets go of them when it dies, however it does."""
+MAY_CHANGE_ON_RESUME = ("search.trials", "serve", "cluster.address", "cluster.lanes", "cluster.max_failures")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An open run folder; `open_run` is the way to get one."""
+
+    path: Path
+
+    @property
+    def study_url(self) -> str:
+        return f"sqlite:///{(self.path / STUDY_FILE).resolve()}"
+
+    def trials(self) -> list[TrialRecord]:
+        """Trials that have ended, in the order of their numbers."""
+        return sorted(read_trials(self.path), key=lambda record: record.number)
+
+    def append_trial(self, record: TrialRecord) -> None:
+        with (self.path / TRIALS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(to_json(record), ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_result(self, record: RunRecord) -> None:
+        write_text(self.path / RESULT_FILE, json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n")
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_text(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def keep_adapter(self, source: Path, name: str) -> Path:
+        """Copies a trial's adapter to `adapters/NAME`; the completion marker comes last."""
+        target = self.path / "adapters" / name
+        temporary = target.with_name(f".{name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(COMPLETE))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        (target / COMPLETE).touch()
+        return target
+
+
+def open_run(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
+    """Opens a folder for a sweep, new or to go on with.
+
+    Raises:
+        RunError: another process writes to it, it holds another configuration, it holds trials and `resume` is not set, or
+            there is nothing to resume.
+    """
+    existing = _saved_config(path)
+    if resume and existing is None:
+        raise RunError(f"{path}: nothing to resume, the folder holds no {CONFIG_FILE}; leave --resume out")
+    if existing is not None:
+        _check_same(path, existing, config.model_dump(mode="json"))
+        if not resume and (path / STUDY_FILE).exists():
+            raise RunError(f"{path}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
+    elif path.exists() and any(item for item in path.iterdir() if item.name != ".lock"):
+        raise RunError(f"{path}: is not empty and holds no run of ours; give another --run-dir")
+    path.mkdir(parents=True, exist_ok=True)
+    _lock(path)
+    write_text(path / CONFIG_FILE, dump_yaml(config))
+    _drop_torn_line(path / TRIALS_FILE)
+    return RunFolder(path=path)
+
+
+def _lock(path: Path) -> None:
+    if path.resolve() in _LOCKS:
+        return
+    lock = (path / ".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"{path}: another sweep is writing to this folder; wait for it, or give another --run-dir") from None
+    _LOCKS[path.resolve()] = lock
+
+
+def _saved_config(path: Path) -> dict[str, Any] | None:
+    try:
+        tree = yaml.safe_load((path / CONFIG_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise RunError(f"{path}: is a file; give a folder as --run-dir") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}/{CONFIG_FILE}: cannot be read ({type(error).__name__}); give another --run-dir") from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    differing = [key for key in _differences(saved, wanted, "") if not key.startswith(MAY_CHANGE_ON_RESUME)]
+    if differing:
+        shown = ", ".join(differing[:4]) + (f" and {len(differing) - 4} more" if len(differing) > 4 else "")
+        raise RunError(f"{path}: holds a run of another configuration ({shown} differ); give another --run-dir")
+
+
+def _differences(left: Any, right: Any, prefix: str) -> list[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        keys = sorted(set(left) | set(right))
+        return [
+            item for key in keys for item in _differences(left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key))
+        ]
+    return [] if left == right else [prefix]
+
+
+def _drop_torn_line(path: Path) -> None:
+    if path.exists():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            logger.warning("%s: dropped a line that a kill had torn", path)
+            write_text(path, whole)
+
+
+def read_trials(path: Path) -> list[TrialRecord]:
+    """Trials that have ended, in the order in which they did.
+
+    Raises:
+        RunError: a line is not a trial.
+    """
+    try:
+        lines = (path / TRIALS_FILE).read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return []
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            records.append(from_json(TrialRecord, json.loads(line)))
+        except ValueError as error:
+            raise RunError(
+                f"{path / TRIALS_FILE}:{number}: not a trial: {error}; remove the line to run that trial again"
+            ) from None
+    return records
+
+
+def read_result(path: Path) -> RunRecord | None:
+    """The content of result.json, or None where there is none yet."""
+    try:
+        return from_json(RunRecord, json.loads((path / RESULT_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def is_finished(path: Path, config: SweepConfig) -> bool:
+    """Whether the folder holds a complete run of exactly this configuration."""
+    saved = _saved_config(path)
+    result = read_result(path)
+    return result is not None and result.status == "complete" and saved == config.model_dump(mode="json")

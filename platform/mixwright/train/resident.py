@@ -1,0 +1,229 @@
+"""What stays on one worker between trials: the frozen base, the tokenizer, the data and what was rendered of it.
+
+What comes in: a `Setup` once, then one `Assignment` after another. What goes out: a `RungRecord` for each. Switching
+trials swaps the adapter and the optimiser on the resident base; imports, weights and worker group stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from mixwright import models
+from mixwright.config import SweepConfig
+from mixwright.data.prepare import PreparedData
+from mixwright.errors import TrainError
+from mixwright.mixture import Mixture, build_mixture
+from mixwright.prompts import Rendered, render
+from mixwright.records import GENERIC, Example, Objectives, RungRecord, write_text
+from mixwright.scenarios import Scenario, wording
+from mixwright.train import batches, checkpoint, loop, workers, zero
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What the injected evaluator says of a model on dev."""
+
+    objectives: Objectives
+    task_scores: dict[str, float]
+
+
+class Evaluator(Protocol):
+    """Scores a live model. All workers call it together; all get the same answer."""
+
+    def __call__(self, model: Any) -> Evaluation: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What every trial of a lane shares."""
+
+    config: SweepConfig
+    scenario: Scenario
+    data: PreparedData
+    precision: zero.Precision
+    run_dir: Path
+    make_evaluator: Callable[[Setup, models.LoadedModel], Evaluator]
+    """Called once a worker, after the base model is loaded. Training does not know how scores are made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """One stretch of one trial: train up to a rung and evaluate there; or, with an empty id, evaluate the base model."""
+
+    trial_id: str
+    config: SweepConfig
+    rung: int
+    """Index into the scheduler's rungs."""
+
+
+class Resident:
+    """One worker's warm state."""
+
+    def __init__(self, setup: Setup, device: str) -> None:
+        import torch
+
+        self.setup = setup
+        self.device = device
+        dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
+        self.base = models.load_base(setup.config.model, dtype)
+        self.base.model.to(device)
+        self.model: Any = self.base.model
+        self.evaluate = setup.make_evaluator(setup, self.base)
+        self.trial: loop.Trial | None = None
+        self._rendered: dict[tuple[str, str], Rendered] = {}
+
+    def evaluate_base(self) -> Evaluation:
+        """The dev evaluation of the model as it is."""
+        self._leave_trial()
+        return self.evaluate(self.model)
+
+    def run(self, assignment: Assignment) -> RungRecord:
+        """Trains the assigned trial up to its rung and evaluates it there; a rung that is on disk already is handed back.
+
+        Raises:
+            TrainError: the trial cannot go on. The worker itself stays fit for the next assignment.
+        """
+        folder = trial_folder(self.setup.run_dir, assignment.trial_id)
+        saved = checkpoint.read_progress(folder / "checkpoint")
+        if saved and len(saved.rungs) > assignment.rung:
+            return saved.rungs[assignment.rung]
+        try:
+            trial = self._enter_trial(assignment, folder, saved)
+            return self._reach_rung(trial, assignment.rung)
+        except TrainError:
+            self._leave_trial()
+            raise
+
+    def _reach_rung(self, trial: loop.Trial, rung: int) -> RungRecord:
+        fractions = trial.config.search.scheduler.rungs
+        train_loss = loop.train_until(trial, max(1, math.ceil(fractions[rung] * trial.total_steps)))
+        started = time.perf_counter()
+        evaluation = self.evaluate(trial.model)
+        progress = replace(trial.progress, seconds=trial.progress.seconds + time.perf_counter() - started)
+        record = RungRecord(
+            step=progress.step,
+            examples=progress.examples,
+            tokens=progress.tokens,
+            train_loss=train_loss,
+            objectives=evaluation.objectives,
+            task_scores=evaluation.task_scores,
+            seconds=progress.seconds,
+        )
+        progress = replace(progress, rungs=(*progress.rungs, record), tag=f"step-{progress.step}")
+        if rung == len(fractions) - 1:
+            gathered = loop.whole_parameters(trial.engine, trial.model, trial.config.train.zero_stage)
+            checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered)
+        checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress)
+        trial.progress = progress
+        return record
+
+    def _enter_trial(self, assignment: Assignment, folder: Path, saved: checkpoint.TrialProgress | None) -> loop.Trial:
+        if self.trial and self.trial.progress.trial_id == assignment.trial_id:
+            return self.trial
+        started = time.perf_counter()
+        self._leave_trial()
+        config = assignment.config
+        mixture = self.mixture(config)
+        seed = config.search.seed
+        self.model = self._fresh_model(config)
+        rows = tuple(self.render(example) for example in mixture.rows)
+        global_batch = config.train.micro_batch_size * config.train.gradient_accumulation * workers.world_size()
+        engine = loop.build_engine(self.model, config.train, self.setup.precision, batches.steps_in(len(rows), global_batch))
+        _seed_worker(seed)
+        progress = checkpoint.TrialProgress(
+            trial_id=assignment.trial_id, world_size=workers.world_size(), step=0, examples=0, tokens=0, seconds=0.0
+        )
+        if saved:
+            checkpoint.load_checkpoint(engine, folder / "checkpoint", saved)
+            progress = saved
+        if workers.rank() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            loop.keep_steps_before(folder / "metrics.jsonl", progress.step)
+            write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
+        workers.barrier()
+        self.trial = loop.Trial(
+            config=config,
+            folder=folder,
+            model=self.model,
+            engine=engine,
+            rows=rows,
+            progress=progress,
+            pad_token_id=self.base.tokenizer.pad_token_id,
+            device=self.device,
+        )
+        logger.info(
+            "%s entered the warm workers in %.2f s at step %d", assignment.trial_id, time.perf_counter() - started, progress.step
+        )
+        return self.trial
+
+    def _fresh_model(self, config: SweepConfig) -> Any:
+        if config.model.tuning == "full":
+            self.base.model.requires_grad_(True)
+            return self.base.model.train()
+        return models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.search.seed).to(self.device)
+
+    def _leave_trial(self) -> None:
+        """Takes the trial's engine and adapter off the base."""
+        if self.trial is None:
+            return
+        if self.trial.config.model.tuning == "full":
+            raise TrainError("a fully tuned model cannot go back to its base; its lane serves one trial")
+        self.trial.engine.destroy()
+        self.model.delete_adapter(ADAPTER)
+        self.trial = None
+
+    def mixture(self, config: SweepConfig) -> Mixture:
+        """The trial's rows; token budgets are counted with the resident tokenizer."""
+        return build_mixture(
+            self.setup.data.train,
+            config.mixture,
+            self.setup.scenario.seen,
+            seed=config.search.seed,
+            token_count=lambda example: len(self.render(example).token_ids),
+        )
+
+    def render(self, example: Example) -> Rendered:
+        """The row as the model sees it, kept for the trials to come."""
+        key = (example.task, example.id)
+        if key not in self._rendered:
+            self._rendered[key] = render_example(self.base.tokenizer, self.setup.scenario, example, self.setup.config.search.seed)
+        return self._rendered[key]
+
+
+ADAPTER = "trial"
+
+
+def render_example(tokenizer: Any, scenario: Scenario, example: Example, seed: int) -> Rendered:
+    """A training row with one of its task's training wordings."""
+    instruction = example.instruction
+    if example.task != GENERIC and not instruction:
+        instruction = wording(scenario.task(example.task), example.id, evaluation=False, seed=seed)
+    return render(tokenizer, instruction, example.text, example.references[0])
+
+
+def trial_folder(run_dir: Path, trial_id: str) -> Path:
+    return run_dir / "trials" / trial_id
+
+
+def drop_checkpoint(run_dir: Path, trial_id: str) -> None:
+    """Frees the tensors of a trial that has its TrialRecord; metrics and adapter stay."""
+    shutil.rmtree(trial_folder(run_dir, trial_id) / "checkpoint", ignore_errors=True)
+
+
+def _seed_worker(seed: int) -> None:
+    """Dropout's draws: another stream on each worker, the same in every trial of a seed."""
+    import torch
+
+    digest = hashlib.blake2b(f"dropout|{seed}|{workers.rank()}".encode(), digest_size=8).digest()
+    torch.manual_seed(int.from_bytes(digest, "big") >> 1)

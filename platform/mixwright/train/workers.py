@@ -1,0 +1,46 @@
+"""Rank, world size and the few collectives that training needs; a single process without a group counts as one worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _group() -> Any:
+    import torch.distributed
+
+    return torch.distributed if torch.distributed.is_available() and torch.distributed.is_initialized() else None
+
+
+def rank() -> int:
+    group = _group()
+    return int(group.get_rank()) if group else 0
+
+
+def world_size() -> int:
+    group = _group()
+    return int(group.get_world_size()) if group else 1
+
+
+def barrier() -> None:
+    if world_size() > 1:
+        _group().barrier()
+
+
+def sum_over_workers(value: float, device: str) -> float:
+    """The sum of a number over all workers, on all workers."""
+    if world_size() == 1:
+        return value
+    import torch
+
+    total = torch.tensor(value, dtype=torch.float64, device=device)
+    _group().all_reduce(total)
+    return float(total)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """Every worker's value, in rank order, on all workers."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    _group().all_gather_object(values, value)
+    return values
