@@ -24,8 +24,10 @@ def adapter_names(model: Any) -> tuple[str, ...]:
     return tuple(model.peft_config) if isinstance(model, PeftModel) else ()
 
 
-def forward(model: Any, adapters: Sequence[str], **inputs: Any) -> Any:
+def forward(model: Any, adapters: Sequence[str] | None, **inputs: Any) -> Any:
     """The model's output, row i of the inputs through adapter `adapters[i]`; what is active in the model stays active.
+
+    None leaves all rows to what is active.
 
     Where all rows are on the single active adapter, or the model has none, this is the model's plain pass, which skips
     PEFT's gathering of sub-batches. The mixed pass needs the model in evaluation mode.
@@ -36,14 +38,14 @@ def forward(model: Any, adapters: Sequence[str], **inputs: Any) -> Any:
     from peft import PeftModel
 
     held = adapter_names(model)
-    for name in adapters:
+    for name in adapters or ():
         if name != BASE and name not in held:
             known = (BASE, *held)
             raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
     if not held:
-        plain = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
+        plain: Any = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
         return plain(**inputs)
-    if list(model.active_adapters) == list(dict.fromkeys(adapters)):
+    if adapters is None or list(model.active_adapters) == list(dict.fromkeys(adapters)):
         return model(**inputs)
     return model(adapter_names=[PEFT_BASE if name == BASE else name for name in adapters], **inputs)
 

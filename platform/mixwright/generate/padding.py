@@ -31,7 +31,7 @@ def left_pad(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -
     return PaddedBatch(ids_BT=ids, mask_BT=mask, positions_BT=(mask.cumsum(-1) - 1).clamp(min=0))
 
 
-def common_prefix_length(rows: Sequence[Sequence[int]]) -> int:
+def common_prefix_length(rows: Sequence[tuple[int, ...]]) -> int:
     """Leading tokens that all rows share, leaving at least one token of each row outside."""
     first, last = min(rows), max(rows)  # any two rows share at least what the extremes of their order share
     longest = min(len(row) for row in rows) - 1
