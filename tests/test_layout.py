@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixwright.config import load_config
+from mixwright.config import SweepConfig, load_config, validate
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -140,6 +140,12 @@ def test_the_serve_file_names_an_application_that_is_there() -> None:
 @pytest.mark.parametrize("route", ROUTES)
 def test_readme_says_planned_of_exactly_the_routes_that_are_not_served(route: str) -> None:
     assert interface_table()[route].startswith("planned") != (route in served_routes())
+
+
+def test_readmes_search_space_is_valid() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    tree = {key: value for block in blocks for key, value in yaml.safe_load(block).items()}
+    assert validate(SweepConfig, tree, where="README.md").search.parameters
 
 
 def test_search_spaces_are_shipped() -> None:
