@@ -30,6 +30,19 @@ from mixwright.records import GENERIC
 
 FORMATS = ("embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub")
 ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
+READ_BY_FORMATS = {
+    "references": ("parallel",),
+    "labels": ("iterater", "jsonl", "hub"),
+    "columns": ("jsonl", "hub"),
+    "hub_id": ("hub",),
+    "hub_config": ("hub",),
+    "hub_split": ("hub",),
+    "hub_revision": ("hub",),
+    "strip_instruction_prefix": ("jsonl", "hub"),
+    "reverse": ("wikisplit", "onestopenglish"),
+    "min_similarity": ("stsb",),
+}
+"""Settings of a source that some formats would ignore; given for another format, they are an error."""
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -95,7 +108,7 @@ class SourceConfig(Settings):
     hub_split: str = "train"
     hub_revision: str | None = None
     strip_instruction_prefix: bool = False
-    """hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
+    """jsonl, hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
     reverse: bool = False
     """wikisplit: False joins two sentences into one (the coherence proxy), True splits. onestopenglish: the second line of a
     block is the text (ELE-INT, where the easier sentence comes first)."""
@@ -114,6 +127,9 @@ class SourceConfig(Settings):
             raise ValueError(f"source '{self.name}': format {self.format} needs `path`; give a file under data.root")
         if self.format == "parallel" and not self.references:
             raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
+        for setting, formats in READ_BY_FORMATS.items():
+            if self.format not in formats and getattr(self, setting) != type(self).model_fields[setting].default:
+                raise ValueError(f"source '{self.name}': `{setting}` is read by format {' and '.join(formats)} alone; remove it")
         if self.format in ONE_TASK_FORMATS and self.task is None:
             raise ValueError(f"source '{self.name}': format {self.format} needs `task`, since its rows name none")
         if self.format == "alpaca" and self.task not in (None, GENERIC):
