@@ -23,6 +23,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 340.0, 178.0
 PANEL_RIGHT = 42.0
 """Margin that takes the names of reference lines."""
 _NAME_HEIGHT = 13.0
+_MOST_SPOKEN = 12
 _FAN = 15.0
 """Distance between trials that were given the very same point."""
 
@@ -98,7 +99,9 @@ def _map_label(folder: RunFolder, trial: TrialRecord) -> str:
 
 
 def _spoken(folder: RunFolder) -> str:
-    return "; ".join(marks.describe(trial) for trial in folder.trials)
+    if len(folder.trials) > _MOST_SPOKEN:
+        return "The table of trials holds their values."
+    return ". ".join(marks.describe(trial) for trial in folder.trials)
 
 
 def _fan_out(placed: Sequence[marks.PlacedTrial]) -> list[marks.PlacedTrial]:

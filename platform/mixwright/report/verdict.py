@@ -118,7 +118,8 @@ def _limits_sentence(folder: RunFolder) -> str:
     if kept is None or folder.config is None:
         return ""
     limits = folder.config.search.objective
-    rule = f"at most {limits.max_unseen_loss:g} points of unseen and {limits.max_retention_loss:g} nats of retention lost on dev"
+    points = "1 point" if limits.max_unseen_loss == 1 else f"{limits.max_unseen_loss:g} points"
+    rule = f"at most {points} of unseen and {limits.max_retention_loss:g} nats of retention lost on dev"
     return f"The limits on forgetting {'held' if kept else 'did not hold'}: {rule}."
 
 
