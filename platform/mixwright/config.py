@@ -202,7 +202,7 @@ class TrainConfig(Settings):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
     zero_stage: Literal[0, 1, 2, 3] = 0
-    """DeepSpeed ZeRO: what is sharded over workers: nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
+    """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third more time for far less memory."""
 
@@ -533,7 +533,20 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
             node[last] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from None
+    _make_paths_absolute(tree, path.parent)
     return validate(SweepConfig, tree, where=str(path))
+
+
+def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
+    """A scenario file counts from the search space, a model folder from the current folder; workers run elsewhere."""
+    scenario = tree.get("scenario")
+    if isinstance(scenario, str) and scenario.endswith((".yaml", ".yml")):
+        tree["scenario"] = str((folder / scenario).resolve())
+    model = tree.get("model")
+    if isinstance(model, dict) and isinstance(model.get("name"), str):
+        name = Path(model["name"]).expanduser()
+        if model["name"].startswith((".", "~")) or name.is_dir():
+            model["name"] = str(name.resolve())
 
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

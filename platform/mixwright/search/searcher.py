@@ -37,13 +37,14 @@ class TrialSearch(OptunaSearch):
     def __init__(self, config: SweepConfig, objectives: Sequence[str], study_url: str, *, evaluate_base: bool) -> None:
         self._evaluate_base = evaluate_base
         self._rungs = len(config.search.scheduler.rungs)
-        is_new = not _has_trials(study_url)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        known_trials = _trials_in(study_url)
         super().__init__(
             space=distributions(config) or _no_parameters,
             metric=list(objectives),
             mode=["max"] * len(objectives),
-            points_to_evaluate=[dict(point) for point in config.search.first] if is_new else None,
-            sampler=sampler(config.search),
+            points_to_evaluate=[dict(point) for point in config.search.first] if not known_trials else None,
+            sampler=sampler(config.search, known_trials),
             study_name=STUDY_NAME,
             storage=optuna.storages.RDBStorage(study_url),
         )
@@ -73,11 +74,11 @@ class TrialSearch(OptunaSearch):
             study.tell(self._ot_trials[trial_id], values, state=TrialState.COMPLETE)
 
 
-def _has_trials(study_url: str) -> bool:
+def _trials_in(study_url: str) -> int:
     try:
-        return bool(optuna.load_study(study_name=STUDY_NAME, storage=study_url).get_trials(deepcopy=False))
+        return len(optuna.load_study(study_name=STUDY_NAME, storage=study_url).get_trials(deepcopy=False))
     except KeyError:
-        return False
+        return 0
 
 
 def take_up(study_url: str, ended: Sequence[TrialRecord], objectives: Sequence[str]) -> list[str]:
@@ -89,7 +90,7 @@ def take_up(study_url: str, ended: Sequence[TrialRecord], objectives: Sequence[s
     Returns:
         The ids of the trials that were queued again.
     """
-    if not _has_trials(study_url):
+    if not _trials_in(study_url):
         return []
     study = optuna.load_study(study_name=STUDY_NAME, storage=study_url)
     records = {record.trial_id: record for record in ended}

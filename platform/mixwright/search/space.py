@@ -29,10 +29,13 @@ def _value_at(tree: Any, key: str) -> Any:
     return tree
 
 
-def sampler(search: SearchConfig) -> optuna.samplers.BaseSampler:
-    """TPE that knows of running trials (constant liar), or random; seeded here, since OptunaSearch would ignore its seed."""
+def sampler(search: SearchConfig, known_trials: int) -> optuna.samplers.BaseSampler:
+    """TPE that knows of running trials (constant liar), or random; seeded here, since OptunaSearch would ignore its seed.
+
+    Args:
+        known_trials: trials that the study holds already; a resumed search must not draw the same points again.
+    """
+    seed = search.seed + known_trials
     if search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=search.seed)
-    return optuna.samplers.TPESampler(
-        seed=search.seed, n_startup_trials=search.startup_trials, constant_liar=True, multivariate=True
-    )
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True, multivariate=True)

@@ -34,8 +34,9 @@ from mixwright.train.resident import Evaluation, Setup, drop_checkpoint, trial_f
 
 logger = logging.getLogger(__name__)
 
-DRIVER_RESOURCES = {"CPU": 0.001}
-"""Of a lane's Tune side, which only waits; Tune does not take an empty set."""
+DRIVER_RESOURCES = {"memory": 1.0}
+"""Of a lane's Tune side, which only waits. Tune does not take an empty set, and the smallest share of a CPU would leave the
+last worker of a full cluster without its whole one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ def check_resources(config: SweepConfig) -> None:
         if needed > there:
             raise HardwareError(
                 f"cluster: a trial needs {needed} {kind}s ({cluster.workers} workers of {each}) and the cluster has {there:g}; "
-                f"lower cluster.{kind.lower()}s_per_worker or cluster.workers, or set cluster.lanes on a cluster that grows on demand"
+                f"lower cluster.workers or cluster.{kind.lower()}s_per_worker, or set cluster.lanes if the cluster grows"
             )
 
 

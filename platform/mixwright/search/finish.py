@@ -1,0 +1,105 @@
+"""Search result and final predictions -> the run's record.
+
+What comes in: what the search found and, once the endpoint has been asked, the predictions of base and best on the test
+rows. What goes out: the `RunRecord` of result.json. Nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixwright.config import SweepConfig
+from mixwright.evaluate.runner import MEAN_OF_SEEN, differences, score_predictions
+from mixwright.records import BASE, COPY, Prediction, RunRecord, SystemRecord, TrialRecord, to_json
+from mixwright.scenarios import Scenario
+from mixwright.search.objective import Choice, final_objectives, pareto_front
+from mixwright.search.sweep import SearchResult
+
+BEST = "best"
+"""Name of the best trial's adapter and system."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalEvaluation:
+    """What the endpoint answered on the test rows."""
+
+    predictions: dict[str, list[Prediction]]
+    """By system: base, copy, best."""
+    retention: float
+    """Best against base on held-out generic test rows, nats a token."""
+
+
+def searched_record(
+    config: SweepConfig,
+    result: SearchResult,
+    choice: Choice,
+    data: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> RunRecord:
+    """The record after the search, before the final evaluation."""
+    return RunRecord(
+        name=config.name,
+        question=config.question,
+        status="searched",
+        best={
+            "trial_id": choice.trial.trial_id,
+            "params": choice.trial.params,
+            "objectives": to_json(final_objectives(choice.trial)),
+            "adapter": f"adapters/{BEST}",
+            "reason": choice.reason,
+            "keeps_unseen": choice.keeps_unseen,
+            "keeps_retention": choice.keeps_retention,
+        },
+        pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials)),
+        systems=(),
+        base_dev=to_json(result.base),
+        environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
+        cost=_cost(result, seconds),
+        data=dict(data),
+    )
+
+
+def complete_record(
+    record: RunRecord, config: SweepConfig, scenario: Scenario, final: FinalEvaluation, seconds: Mapping[str, float]
+) -> RunRecord:
+    """The record with the final table: base, copy and best on the test rows, with intervals and paired differences."""
+    systems = tuple(_system(config, scenario, final, name, record.best["trial_id"]) for name in (BASE, COPY, BEST))
+    seen_difference = next(item for item in systems[2].differences if item.task == MEAN_OF_SEEN)
+    return dataclasses.replace(
+        record,
+        status="complete",
+        best={**record.best, "seen_difference": to_json(seen_difference)},
+        systems=systems,
+        cost={**record.cost, "seconds": {**record.cost["seconds"], **seconds}},
+    )
+
+
+def _system(config: SweepConfig, scenario: Scenario, final: FinalEvaluation, name: str, best_trial: str) -> SystemRecord:
+    draws, seed = config.evaluation.bootstrap_draws, config.search.seed
+    predictions: Sequence[Prediction] = final.predictions[name]
+    return SystemRecord(
+        name=name,
+        scores=score_predictions(scenario, predictions, "test", draws=draws, seed=seed),
+        differences=() if name == BASE else differences(scenario, final.predictions[BASE], predictions, draws=draws, seed=seed),
+        retention={BASE: 0.0, BEST: final.retention}.get(name),
+        trial_id=best_trial if name == BEST else "",
+    )
+
+
+def _pareto_entry(trial: TrialRecord) -> dict[str, Any]:
+    return {"trial_id": trial.trial_id, "params": trial.params, "objectives": to_json(final_objectives(trial))}
+
+
+def _cost(result: SearchResult, seconds: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "seconds": dict(seconds),
+        "trials": dict(Counter(trial.status for trial in result.trials)),
+        "training_tokens": sum(trial.rungs[-1].tokens for trial in result.trials if trial.rungs),
+        "training_steps": sum(trial.rungs[-1].step for trial in result.trials if trial.rungs),
+        "trial_seconds": round(sum(trial.rungs[-1].seconds for trial in result.trials if trial.rungs), 1),
+    }
