@@ -7,7 +7,6 @@ SPACE ?= search_spaces/demo.yaml
 TORCH_INDEX ?=
 
 SHELL := bash
-# DeepSpeed compiles again, for a minute, when it meets another ninja than the one that it compiled with: always the environment's.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_USAGE_STATS_ENABLED ?= 0
@@ -45,7 +44,7 @@ $(VENV)/.complete: constraints.txt pyproject.toml
 	@$(PIP) install --no-build-isolation -c constraints.txt -e .
 	@$(PIP) install --no-deps $(EMBEDDED)
 	@echo "[4/5] compiling DeepSpeed's shared-memory collectives, so that no trial has to: about a minute"
-	@python -c "from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as Op; Op().load()" >$(VENV)/compile.log 2>&1 || { \
+	@python -c "from mixwright.train.operators import compile_ahead; compile_ahead()" >$(VENV)/compile.log 2>&1 || { \
 	    tail -n 20 $(VENV)/compile.log; \
 	    echo "error: the compiler failed ($(VENV)/compile.log); it needs g++ and Python's headers (Debian: g++ python3.11-dev)"; exit 2; }
 	@echo "[5/5] converting the embedded SmolLM2-135M-Instruct to safetensors: about half a minute"

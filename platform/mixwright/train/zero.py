@@ -11,6 +11,7 @@ import logging
 from typing import Any, Literal
 
 from mixwright.config import TrainConfig
+from mixwright.train.operators import use_own_compiler
 
 Precision = Literal["bf16", "fp32"]
 
@@ -57,6 +58,7 @@ def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, p
     """The DeepSpeed engine around `model`; the process group is the one that Ray Train has set up."""
     import deepspeed
 
+    use_own_compiler()
     deepspeed.utils.logger.setLevel(logging.WARNING)
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, lr_scheduler=scheduler, config=deepspeed_config(train, precision, world_size)
