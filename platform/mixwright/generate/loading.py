@@ -1,0 +1,74 @@
+"""From a folder of adapters to an engine that holds them all beside one base model.
+
+What comes in: a loaded base model and `adapters/NAME/` folders. What goes out: a `TransformersEngine`. A folder counts only
+once its completion marker is there, so that an adapter which is still being written is never served.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixwright.config import ModelConfig
+from mixwright.errors import ModelError
+from mixwright.generate.transformers_engine import TransformersEngine
+from mixwright.models import COMPLETE, LoadedModel, load_base
+from mixwright.records import BASE
+
+logger = logging.getLogger(__name__)
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def adapter_folders(folder: Path) -> dict[str, Path]:
+    """Complete adapters in `folder` by name, sorted; empty where the folder is not there."""
+    return {marker.parent.name: marker.parent for marker in sorted(folder.glob(f"*/{COMPLETE}")) if marker.parent.name[0] != "."}
+
+
+def load_engine(base: LoadedModel, adapters: Mapping[str, Path], *, batch_size: int = 16) -> TransformersEngine:
+    """An engine that answers for `base` and each of `adapters`: PEFT adapters, or whole models from full fine-tuning.
+
+    Args:
+        base: is wrapped where there are PEFT adapters; do not use it for anything else afterwards.
+
+    Raises:
+        ModelError: a folder holds neither, or does not fit the base model.
+    """
+    model: Any = base.model
+    tuned: dict[str, Any] = {}
+    for name, folder in adapters.items():
+        _check_name(name, folder)
+        if (folder / ADAPTER_CONFIG).exists():
+            model = _with_saved_adapter(model, name, folder)
+        elif (folder / "config.json").exists():
+            tuned[name] = load_base(ModelConfig(name=str(folder.resolve())), base.model.dtype).model
+        else:
+            raise ModelError(f"{folder}: holds neither {ADAPTER_CONFIG} nor config.json, so it is no adapter; remove the folder")
+        logger.info("loaded adapter %s", name)
+    model.eval()
+    return TransformersEngine(model, base.tokenizer, batch_size=batch_size, tuned=tuned)
+
+
+def _check_name(name: str, folder: Path) -> None:
+    if name == BASE or "." in name:
+        raise ModelError(f"{folder}: an adapter cannot be named '{name}'; rename the folder without dots, and not to {BASE}")
+
+
+def _with_saved_adapter(model: Any, name: str, folder: Path) -> Any:
+    from peft import PeftModel
+
+    if not (folder / ADAPTER_WEIGHTS).exists():
+        raise ModelError(f"{folder}: has no {ADAPTER_WEIGHTS}; pickled adapters are not read, save it as safetensors")
+    try:
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(folder), adapter_name=name)
+            return model
+        return PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"{folder}: the adapter does not fit the base model: {reason[-1].strip() if reason else error!r}"
+        ) from error

@@ -1,0 +1,105 @@
+"""The replica's inside, without Ray: questions in plain text become requests, and rows become their NLL.
+
+What comes in: instruction, text and adapter. What goes out: answers. Rendering happens here and not at the client, so that
+whoever asks over HTTP sees the model through the very prompts that it was trained on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixwright.config import TrainConfig
+from mixwright.errors import ModelError
+from mixwright.evaluate.retention import ResponseLoss, response_loss
+from mixwright.generate.engine import Engine, Request
+from mixwright.prompts import Rendered, prompt_ids, render
+from mixwright.records import BASE
+from serve.schema import NllRow
+from serve.settings import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One text to work on."""
+
+    instruction: str
+    text: str
+    adapter: str
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answerer:
+    """An engine with the tokenizer of its prompts."""
+
+    engine: Engine
+    tokenizer: Any
+    context_length: int
+    """Tokens that prompt and answer may have together."""
+    score: Callable[[Sequence[Rendered], str], ResponseLoss]
+    """The NLL of rendered rows through an adapter."""
+
+    def request(self, question: Question) -> Request:
+        """The question as the engine takes it.
+
+        Raises:
+            ModelError: prompt and answer do not fit into the model's context.
+        """
+        ids = prompt_ids(self.tokenizer, question.instruction, question.text)
+        self._check_length(len(ids) + question.max_new_tokens)
+        return Request(prompt_ids=ids, adapter=question.adapter, max_new_tokens=question.max_new_tokens)
+
+    def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
+        """The mean NLL of the rows' responses.
+
+        Raises:
+            ModelError: a row does not fit into the model's context.
+        """
+        rendered = [render(self.tokenizer, row.instruction, row.text, row.response) for row in rows]
+        for row in rendered:
+            self._check_length(len(row.token_ids))
+        return self.score(rendered, adapter)
+
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self.context_length:
+            raise ModelError(
+                f"a text needs {tokens} tokens with its answer, the model holds {self.context_length}; send a shorter one"
+            )
+
+
+def load_answerer(endpoint: Endpoint) -> Answerer:
+    """Loads base and adapters; seconds to minutes.
+
+    Raises:
+        ModelError: one of them cannot be loaded.
+    """
+    import torch
+
+    from mixwright.generate.loading import load_engine
+    from mixwright.models import load_base
+    from mixwright.train.precision import choose_precision
+
+    if not endpoint.serve.gpus_per_replica:
+        torch.set_num_threads(endpoint.serve.cpus_per_replica)
+    precision = choose_precision(TrainConfig(precision=endpoint.precision))
+    logger.info("serving in %s", precision.reason)
+    base = load_base(endpoint.model, torch.bfloat16 if precision.precision == "bf16" else torch.float32)
+    base.model.to("cuda" if endpoint.serve.gpus_per_replica else "cpu")
+    folders = {name: Path(folder) for name, folder in endpoint.adapters.items()}
+    engine = load_engine(base, folders, batch_size=endpoint.serve.max_batch_size)
+
+    def score(rows: Sequence[Rendered], adapter: str) -> ResponseLoss:
+        whole = engine.tuned.get(adapter)
+        if whole is not None:
+            return response_loss(whole, base.tokenizer, rows, adapter=BASE)
+        return response_loss(engine.model, base.tokenizer, rows, adapter=adapter)
+
+    return Answerer(
+        engine=engine, tokenizer=base.tokenizer, context_length=int(base.model.config.max_position_embeddings), score=score
+    )

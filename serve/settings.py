@@ -1,0 +1,108 @@
+"""What an endpoint serves: from the arguments of `serve run` and a run folder to one resolved `Endpoint`.
+
+What comes in: the `args` of serve/config.yaml. What goes out: model, complete adapters, scenario and batching, all checked
+before a replica is started.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from mixwright.config import ModelConfig, ServeConfig, Settings, SweepConfig, expand_environment, load_config, validate
+from mixwright.errors import ServeError
+from mixwright.generate.loading import adapter_folders
+from mixwright.scenarios import Scenario, load_scenario
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+class EndpointArguments(Settings):
+    """The `args` of the application; a run folder gives all that is left out."""
+
+    run_dir: str | None = "${MIXWRIGHT_RUN:-runs/demo}"
+    """Folder of a sweep; null serves `model` alone or with `adapters`."""
+    model: ModelConfig | None = None
+    """Base model; None: the run's."""
+    adapters: str | None = None
+    """Folder with one folder an adapter; None: the run's `adapters`."""
+    scenario: str | None = None
+    """Name or YAML file; None: the run's, or `writing` without a run."""
+    precision: Precision = "auto"
+    """auto: the faster of bf16 and fp32, measured when the replica starts."""
+    serve: ServeConfig | None = None
+    """Resources and batching; None: the run's, or the defaults. Host and port stand in `http_options`, not here."""
+
+
+class Endpoint(Settings):
+    """Everything that ingress and replica need."""
+
+    model: ModelConfig
+    adapters: dict[str, str]
+    """Name -> folder."""
+    scenario: Scenario
+    serve: ServeConfig = ServeConfig()
+    precision: Precision = "auto"
+    run_dir: str = ""
+
+
+def resolve(arguments: dict[str, Any]) -> Endpoint:
+    """The endpoint that the arguments describe.
+
+    Raises:
+        ServeError: no such run folder, no complete adapter in it, or neither a run nor a model.
+        ConfigError: an unknown argument, or a value that breaks a rule.
+    """
+    args = validate(EndpointArguments, arguments, where="serve arguments")
+    run_dir = Path(expand_environment(args.run_dir)).expanduser().resolve() if args.run_dir else None
+    if run_dir is None:
+        return _without_run(args)
+    config = _run_config(run_dir)
+    scenario = load_scenario(args.scenario or config.scenario).with_unseen(None if args.scenario else config.unseen)
+    return Endpoint(
+        model=args.model or config.model,
+        adapters=_found_adapters(Path(args.adapters) if args.adapters else run_dir / "adapters"),
+        scenario=scenario,
+        serve=args.serve or config.serve,
+        precision=args.precision,
+        run_dir=str(run_dir),
+    )
+
+
+def of_run(serve: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scenario, precision: Precision = "auto") -> Endpoint:
+    """The endpoint of a run whose configuration is at hand.
+
+    Raises:
+        ServeError: the run holds no complete adapter.
+    """
+    adapters = _found_adapters(run_dir.resolve() / "adapters")
+    return Endpoint(
+        model=model, adapters=adapters, scenario=scenario, serve=serve, precision=precision, run_dir=str(run_dir.resolve())
+    )
+
+
+def _without_run(args: EndpointArguments) -> Endpoint:
+    if args.model is None:
+        raise ServeError("serve arguments: run_dir is null and `model` is not given; name one of them")
+    return Endpoint(
+        model=args.model,
+        adapters=_found_adapters(Path(args.adapters)) if args.adapters else {},
+        scenario=load_scenario(args.scenario or "writing"),
+        serve=args.serve or ServeConfig(),
+        precision=args.precision,
+    )
+
+
+def _run_config(run_dir: Path) -> SweepConfig:
+    path = run_dir / "config.yaml"
+    if not path.exists():
+        way_out = "run a sweep first (make demo), or set MIXWRIGHT_RUN to the folder of one"
+        raise ServeError(f"{run_dir}: no run to serve, there is no config.yaml; {way_out}")
+    return load_config(path)
+
+
+def _found_adapters(folder: Path) -> dict[str, str]:
+    found = adapter_folders(folder.expanduser().resolve())
+    if not found:
+        raise ServeError(f"{folder}: no complete adapter to serve; wait for the sweep to end, or go on with it (--resume)")
+    return {name: str(path) for name, path in found.items()}
