@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,11 @@ FLAGS: dict[str, Match] = {
 }
 
 
+PARALLEL = [str(Path(sys.executable).parent / "errant_parallel")]
+# The command's own script, without the seconds in which the package loads a model that comparing does not need.
+COMPARE = [sys.executable, str(distribution("errant").locate_file("errant/commands/compare_m2.py"))]
+
+
 class Stock:
     """ERRANT's own commands, run in a folder of their own."""
 
@@ -134,12 +140,12 @@ class Stock:
         references = [self._write(f"annotator{number}", lines) for number, lines in enumerate(texts.annotators)]
         source = self._write("source", texts.sources)
         flags = ["-tok"] if tokenize else []
-        self._run("errant_parallel", "-orig", source, "-cor", hypotheses, "-out", "output.m2", *flags)
-        self._run("errant_parallel", "-orig", source, "-cor", *references, "-out", "references.m2", *flags)
+        self._run(PARALLEL, "-orig", source, "-cor", hypotheses, "-out", "output.m2", *flags)
+        self._run(PARALLEL, "-orig", source, "-cor", *references, "-out", "references.m2", *flags)
 
     def table(self, *flags: str) -> list[list[str]]:
         """The lines that errant_compare prints, cut at white space; rules and titles left out."""
-        printed = self._run("errant_compare", "-hyp", "output.m2", "-ref", "references.m2", *flags)
+        printed = self._run(COMPARE, "-hyp", "output.m2", "-ref", "references.m2", *flags)
         return [line.split() for line in printed.split("\n") if line and not line.startswith("=")]
 
     def _link_model(self) -> None:
@@ -153,9 +159,8 @@ class Stock:
         (self._folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return name
 
-    def _run(self, command: str, *arguments: str) -> str:
-        path = Path(sys.executable).parent / command
-        done = subprocess.run([path, *arguments], cwd=self._folder, check=True, capture_output=True, encoding="utf-8")
+    def _run(self, command: list[str], *arguments: str) -> str:
+        done = subprocess.run([*command, *arguments], cwd=self._folder, check=True, capture_output=True, encoding="utf-8")
         return done.stdout
 
 

@@ -68,10 +68,10 @@ def bootstrap_interval(metric: SummedMetric, statistics: FloatArray, *, draws: i
     Raises:
         ScoreError: no rows, no draws, or a level outside (0, 1).
     """
-    _check(draws, level, statistics)
+    check_resampling(draws, level, statistics)
     value = float(metric.from_totals(statistics.sum(axis=0)))
     rng = np.random.default_rng(seed)
-    scores = np.concatenate([metric.from_totals(weights @ statistics) for weights in _resamples(len(statistics), draws, rng)])
+    scores = np.concatenate([metric.from_totals(weights @ statistics) for weights in resamples(len(statistics), draws, rng)])
     return _interval(value, scores, level)
 
 
@@ -101,35 +101,40 @@ def mean_difference_interval(
         raise ScoreError("a mean over tasks needs at least one task, got 0")
     tasks = [PairedStatistics(*pair) for pair in pairs]
     for task in tasks:
-        _check(draws, level, task.system, task.baseline)
+        check_resampling(draws, level, task.system, task.baseline)
     rng = np.random.default_rng(seed)
-    value = float(np.mean([_difference(task, np.ones((1, len(task.system)))) for task in tasks]))
+    value = float(np.mean([difference(task, np.ones((1, len(task.system)))) for task in tasks]))
     differences = [
-        np.concatenate([_difference(task, weights) for weights in _resamples(len(task.system), draws, rng)]) for task in tasks
+        np.concatenate([difference(task, weights) for weights in resamples(len(task.system), draws, rng)]) for task in tasks
     ]
     return _interval(value, np.mean(differences, axis=0), level)
 
 
-def _difference(task: PairedStatistics, weights: FloatArray) -> FloatArray:
+def difference(task: PairedStatistics, weights: FloatArray) -> FloatArray:
+    """System minus baseline for each weighing of the rows; (draws, rows) to (draws,)."""
     return task.metric.from_totals(weights @ task.system) - task.metric.from_totals(weights @ task.baseline)
 
 
-def _resamples(rows: int, draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+def resamples(rows: int, draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Yields how often each row was drawn, in chunks of shape (some draws, rows)."""
-    chunk = max(1, _CELLS_A_CHUNK // rows)
-    for done in range(0, draws, chunk):
-        size = min(chunk, draws - done)
+    for size in chunk_sizes(rows, draws):
         drawn = rng.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 
 
-def _interval(value: float, scores: FloatArray, level: float) -> Interval:
-    tail = (1 - level) / 2
-    low, high = np.quantile(scores, [tail, 1 - tail])
-    return Interval(value=value, low=float(low), high=float(high))
+def chunk_sizes(rows: int, draws: int) -> Iterator[int]:
+    """Cuts `draws` into pieces whose weights fit in memory together."""
+    chunk = max(1, _CELLS_A_CHUNK // rows)
+    for done in range(0, draws, chunk):
+        yield min(chunk, draws - done)
 
 
-def _check(draws: int, level: float, *statistics: FloatArray) -> None:
+def check_resampling(draws: int, level: float, *statistics: FloatArray) -> None:
+    """Refuses what cannot be resampled.
+
+    Raises:
+        ScoreError: no rows, rows that differ between the statistics, no draws, or a level outside (0, 1).
+    """
     if draws < 1:
         raise ScoreError(f"bootstrap: draws must be at least 1, got {draws}")
     if not 0 < level < 1:
@@ -139,3 +144,9 @@ def _check(draws: int, level: float, *statistics: FloatArray) -> None:
     if len({len(table) for table in statistics}) > 1:
         counts = " and ".join(str(len(table)) for table in statistics)
         raise ScoreError(f"bootstrap: a paired difference needs the same rows on both sides, got {counts} rows")
+
+
+def _interval(value: float, scores: FloatArray, level: float) -> Interval:
+    tail = (1 - level) / 2
+    low, high = np.quantile(scores, [tail, 1 - tail])
+    return Interval(value=value, low=float(low), high=float(high))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mixwright.errors import ScoreError
+from mixwright.evaluate.alignment import align
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -143,5 +144,6 @@ def shared_extractor(*, tokenized: bool) -> EditExtractor:
 
 
 def _annotate(source: Doc, corrected: Doc) -> tuple[Edit, ...]:
-    found = annotator().annotate(source, corrected)
+    rules = annotator()
+    found = [rules.classify(edit) for edit in rules.merge(align(source, corrected))]
     return tuple(Edit(edit.o_start, edit.o_end, edit.type, " ".join(token.text for token in edit.c_toks)) for edit in found)
