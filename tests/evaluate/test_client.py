@@ -1,0 +1,193 @@
+"""An evaluation over HTTP: the same records as locally, whatever the network does on the way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+import uvicorn
+from serve.engine import Answerer
+from serve.front import Front, LocalBackend, make_app
+
+from mixwright.errors import ServeError
+from mixwright.evaluate.client import EndpointClient, evaluate_over_http
+from mixwright.evaluate.retention import ResponseLoss
+from mixwright.evaluate.runner import copy_predictions, evaluation_rows, predict
+from mixwright.evaluate.systems import Questions, evaluate_systems, table_lines
+from mixwright.generate.echo import CharacterTokenizer, EchoEngine
+from mixwright.records import Example, Prediction, read_jsonl
+from mixwright.scenarios import Instructions, Scenario, Task
+
+SCENARIO = Scenario(
+    name="made_up",
+    tasks=(
+        Task(
+            name="polish", metric="gleu", instructions=Instructions(train=("Polish.",), evaluation=("Make it shine.", "Buff it."))
+        ),
+        Task(name="reword", metric="sari", seen=False, instructions=Instructions(train=("Reword.",), evaluation=("Say it anew.",))),
+    ),
+)
+EXAMPLES = {
+    task: [
+        Example(
+            id=f"{task}:{number}",
+            source="made_up",
+            task=task,
+            text=f"The {number} dogs was running over the {'long ' * (number % 4)}hill.",
+            references=(f"The {number} dogs were running over the hill.",),
+        )
+        for number in range(30)
+    ]
+    for task in ("polish", "reword")
+}
+GENERIC = [
+    Example(id=f"g:{n}", source="g", task="generic", instruction="Say it.", text="", references=("x" * n,)) for n in range(1, 41)
+]
+ROWS = evaluation_rows(SCENARIO, EXAMPLES, rows=25, seed=1)
+FRONT = Front(model="embedded", adapters=("formal",), scenario=SCENARIO)
+
+
+def longer_is_worse(rows, adapter):
+    tokens = sum(len(row.token_ids) - row.prompt_length for row in rows)
+    return ResponseLoss(nll=tokens / len(rows) + (adapter == "formal"), tokens=tokens)
+
+
+@pytest.fixture(scope="module")
+def url():
+    """An endpoint without Ray on a free port, answering in a thread."""
+    engine = EchoEngine(["formal"])
+    answerer = Answerer(engine=engine, tokenizer=CharacterTokenizer(), context_length=5000, score=longer_is_worse)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(make_app(LocalBackend(answerer), FRONT), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize("system", ["base", "formal"])
+def test_http_gives_the_records_that_the_engine_gives(url, system):
+    done = []
+    with EndpointClient(url) as client:
+        answered = evaluate_over_http(client, ROWS, system, max_new_tokens=80, on_progress=done.append)
+    assert answered == predict(EchoEngine(["formal"]), CharacterTokenizer(), ROWS, system, 80)
+    assert sum(done) == len(ROWS)
+
+
+def test_nll_over_several_requests_weighs_tokens(url):
+    with EndpointClient(url) as client:
+        loss = client.nll(GENERIC, adapter="base")
+    first, second = longer_is_worse_of(GENERIC[:32]), longer_is_worse_of(GENERIC[32:])
+    assert loss.tokens == first.tokens + second.tokens == sum(n + 1 for n in range(1, 41))
+    assert loss.nll == pytest.approx((first.nll * first.tokens + second.nll * second.tokens) / loss.tokens)
+
+
+def longer_is_worse_of(rows):
+    lengths = [len(row.references[0]) + 1 for row in rows]
+    return ResponseLoss(nll=sum(lengths) / len(lengths), tokens=sum(lengths))
+
+
+def test_systems_are_scored_beside_the_copy_and_against_base(url, tmp_path):
+    questions = Questions(scenario=SCENARIO, split="dev", rows=ROWS, generic=GENERIC[:5], max_new_tokens=80, draws=100, seed=0)
+    with EndpointClient(url) as client:
+        records = evaluate_systems(client, questions, ["base", "formal"], tmp_path)
+    copy, base, formal = records
+    assert [record.name for record in records] == ["copy", "base", "formal"]
+    assert [score.value for score in copy.scores] == [score.value for score in base.scores]
+    assert base.differences == ()
+    assert [item.task for item in formal.differences] == ["polish", "reword", "mean of seen", "mean of unseen"]
+    assert (base.retention, formal.retention) == (0.0, -1.0)
+    assert read_jsonl(tmp_path / "predictions" / "dev-copy.jsonl", Prediction) == copy_predictions(ROWS)
+    assert len(read_jsonl(tmp_path / "predictions" / "dev-formal.jsonl", Prediction)) == len(ROWS)
+    lines = table_lines(records)
+    assert lines[0].split() == ["task", "metric", "n", "copy", "base", "formal"]
+    assert lines[1].startswith("polish")
+    assert lines[2].startswith("reword (unseen)")
+    assert lines[3].startswith("formal - base, mean of seen: ")
+    assert lines[-1] == "formal retention: -1.000 nats a token against base (0: nothing lost)"
+
+
+def test_an_adapter_that_is_not_served_is_refused_before_anything_is_asked(url, tmp_path):
+    questions = Questions(scenario=SCENARIO, split="dev", rows=ROWS, generic=(), max_new_tokens=80, draws=100, seed=0)
+    with (
+        EndpointClient(url) as client,
+        pytest.raises(ServeError, match="no adapter 'formla'; it serves base, formal; did you mean"),
+    ):
+        evaluate_systems(client, questions, ["formla"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_comes_back_in_the_endpoints_words(url):
+    with EndpointClient(url) as client, pytest.raises(ServeError, match=r"unknown task 'polsh'.*did you mean 'polish'"):
+        client.rewrite("polsh", ["x"], adapter="base", instruction="x", max_new_tokens=5)
+
+
+class Flaky:
+    """Fails in turn as told, then answers."""
+
+    def __init__(self, *faults):
+        self.faults = list(faults)
+        self.calls = 0
+
+    def __call__(self, request):
+        self.calls += 1
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, int):
+            return httpx.Response(fault, json={"error": {"message": "busy", "type": "unavailable"}})
+        if fault:
+            raise fault
+        return httpx.Response(200, json={"outputs": [text.upper() for text in json.loads(request.content)["texts"]]})
+
+
+def ask(flaky, tries=4):
+    with EndpointClient("http://nowhere", tries=tries, first_wait_s=0.001, transport=httpx.MockTransport(flaky)) as client:
+        return client.rewrite("polish", ["a", "b"], adapter="base", instruction="x", max_new_tokens=5)
+
+
+def test_connection_faults_and_busy_answers_are_asked_again():
+    flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"))
+    assert ask(flaky) == ["A", "B"]
+    assert flaky.calls == 4
+
+
+def test_a_refusal_is_not_asked_again():
+    flaky = Flaky(400)
+    with pytest.raises(ServeError, match="busy"):
+        ask(flaky)
+    assert flaky.calls == 1
+
+
+def test_an_endpoint_that_stays_away_is_named_with_the_way_out():
+    with pytest.raises(ServeError, match=r"http://nowhere: no answer after 2 tries \(refused\); start it with `serve run"):
+        ask(Flaky(*[httpx.ConnectError("refused")] * 2), tries=2)
+
+
+def test_something_else_on_that_port_is_told_apart():
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>hello</html>"))
+    with (
+        EndpointClient("http://nowhere", transport=transport) as client,
+        pytest.raises(ServeError, match="not the answer of a Mixwright"),
+    ):
+        client.health()
+
+
+def test_an_address_without_a_protocol_is_refused_at_once():
+    with EndpointClient("localhost:8000") as client, pytest.raises(ServeError, match="no address of an endpoint"):
+        client.health()
+
+
+def test_one_failed_request_ends_the_evaluation():
+    flaky = Flaky(*[400] * 100)
+    with (
+        EndpointClient("http://nowhere", transport=httpx.MockTransport(flaky)) as client,
+        pytest.raises(ServeError, match="busy"),
+    ):
+        evaluate_over_http(client, ROWS, "base", max_new_tokens=5, concurrency=1)
