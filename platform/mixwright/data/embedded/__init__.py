@@ -10,14 +10,16 @@ from collections.abc import Callable
 from random import Random
 
 from mixwright.data.embedded.damage import CLEAN_SHARE, grammaticality
+from mixwright.data.embedded.generic import generic
 from mixwright.data.embedded.links import coherence, fluency, paraphrasing
 from mixwright.data.embedded.style import Row, clarity, neutralization, simplification
+from mixwright.data.splits import normalized
 from mixwright.errors import DataError, did_you_mean
-from mixwright.records import Example, Split
+from mixwright.records import GENERIC, Example, Split
 
-__all__ = ["CLEAN_SHARE", "EMBEDDED_TASKS", "embedded_rows"]
+__all__ = ["CLEAN_SHARE", "TASKS", "embedded_rows"]
 
-_TASKS: dict[str, Callable[[Random, Split], Row]] = {
+_WRITERS: dict[str, Callable[[Random, Split], Row]] = {
     "grammaticality": grammaticality,
     "fluency": fluency,
     "clarity": clarity,
@@ -26,7 +28,7 @@ _TASKS: dict[str, Callable[[Random, Split], Row]] = {
     "neutralization": neutralization,
     "paraphrasing": paraphrasing,
 }
-EMBEDDED_TASKS: tuple[str, ...] = tuple(_TASKS)
+TASKS: tuple[str, ...] = (*_WRITERS, GENERIC)
 """Tasks that the built-in corpus has rows for."""
 
 _MAX_REPEATS_IN_A_ROW = 500
@@ -36,34 +38,48 @@ _MAX_REPEATS_IN_A_ROW = 500
 def embedded_rows(task: str, split: Split, rows: int, *, seed: int, source: str = "embedded") -> list[Example]:
     """The first `rows` rows of a task and split; distinct, and the same for the same seed in every process.
 
-    A longer list begins with the shorter one. Splits hold different scenes (see grammar.py), so no text or reference of one
-    split stands in another, whatever the tasks and seeds.
+    A longer list begins with the shorter one. Splits hold different scenes and, for generic rows, different contents (see
+    grammar.py and generic.py), so no text or reference of one split stands in another, whatever the tasks and seeds; answers
+    of fewer than five words (`It has 9 words.`) excepted.
 
     Args:
-        task: one of `EMBEDDED_TASKS`.
+        task: one of `TASKS`.
         rows: at least 0.
 
     Raises:
         DataError: an unknown task, a negative number of rows, or more rows than the task can give.
     """
-    if task not in EMBEDDED_TASKS:
-        raise DataError(
-            f"embedded corpus: no task '{task}'; it has {', '.join(EMBEDDED_TASKS)}{did_you_mean(task, EMBEDDED_TASKS)}"
-        )
+    if task not in TASKS:
+        raise DataError(f"embedded corpus: no task '{task}'; it has {', '.join(TASKS)}{did_you_mean(task, TASKS)}")
     if rows < 0:
         raise DataError(f"embedded corpus: rows must be 0 or more, got {rows}")
-    make = _TASKS[task]
     found: dict[str, Example] = {}
     draw = repeats = 0
     while len(found) < rows:
-        text, references, key = make(Random(f"{seed}|{task}|{split}|{draw}"), split)
+        name = f"{source}:{task}:{split}:{len(found)}"
+        example = _draw(task, split, Random(f"{seed}|{task}|{split}|{draw}"), name=name, source=source)
+        content = normalized(f"{example.instruction} {example.text}")
         draw += 1
-        repeats = repeats + 1 if text in found else 0
+        repeats = repeats + 1 if content in found else 0
         if repeats > _MAX_REPEATS_IN_A_ROW:
             raise DataError(
                 f"embedded corpus: {task} has about {len(found)} distinct {split} rows, {rows} were asked for; set `rows` lower"
             )
-        if text not in found:
-            name = f"{source}:{task}:{split}:{len(found)}"
-            found[text] = Example(id=name, source=source, task=task, text=text, references=references, group=key)
+        found.setdefault(content, example)
     return list(found.values())
+
+
+def _draw(task: str, split: Split, rng: Random, *, name: str, source: str) -> Example:
+    if task == GENERIC:
+        row = generic(rng, split)
+        return Example(
+            id=name,
+            source=source,
+            task=task,
+            text=row.text,
+            references=(row.answer,),
+            instruction=row.instruction,
+            group=f"{row.kind}/{normalized(row.answer)}",
+        )
+    text, references, key = _WRITERS[task](rng, split)
+    return Example(id=name, source=source, task=task, text=text, references=references, group=key)
