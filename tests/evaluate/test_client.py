@@ -111,7 +111,7 @@ def test_systems_are_scored_beside_the_copy_and_against_base(url, tmp_path):
     assert lines[0].split() == ["task", "metric", "n", "copy", "base", "formal"]
     assert lines[1].startswith("polish")
     assert lines[2].startswith("reword (unseen)")
-    assert lines[3].startswith("formal - base, mean of seen: ")
+    assert "formal - base, mean of seen: " in "\n".join(lines)
     assert lines[-1] == "formal retention: -1.000 nats a token against base (0: nothing lost)"
 
 
