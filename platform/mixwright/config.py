@@ -316,6 +316,8 @@ class ClusterConfig(Settings):
     """Trials side by side; None: as many as the cluster holds when the sweep starts. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
+    dashboard: bool = True
+    """Of a local cluster: start Ray's dashboard, on loopback."""
 
 
 class ServeConfig(Settings):

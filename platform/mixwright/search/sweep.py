@@ -197,13 +197,17 @@ def expected_steps(config: SweepConfig, ended: list[TrialRecord]) -> float:
     train = config.train
     global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.workers
     full = full or batches.steps_in(config.mixture.size, global_batch)
-    settings = config.search.scheduler
-    share = 1.0
-    if settings.kind == "asha":
-        ends = [0.0, *settings.rungs]
-        share = sum((ends[i + 1] - ends[i]) / settings.reduction_factor**i for i in range(len(settings.rungs)))
     taken = sum(record.rungs[-1].step for record in ended if record.rungs)
-    return taken + (config.search.trials - len(ended)) * share * full
+    return taken + (config.search.trials - len(ended)) * expected_share(config) * full
+
+
+def expected_share(config: SweepConfig) -> float:
+    """Share of the whole budget that a trial takes on average when each rung lets one in `reduction_factor` go on."""
+    settings = config.search.scheduler
+    if settings.kind == "none":
+        return 1.0
+    ends = [0.0, *settings.rungs]
+    return sum((ends[i + 1] - ends[i]) / settings.reduction_factor**i for i in range(len(settings.rungs)))
 
 
 def _read_base(run: RunFolder) -> Evaluation:

@@ -6,12 +6,16 @@ with the sentence that says why.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
 
 from mixwright.config import TrainConfig
 from mixwright.train.zero import Precision
+
+SHAPE = (1024, 576, 1536)
+"""Rows, inner width and columns of the product: a micro-batch of tokens through a small model's widest layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +42,19 @@ def choose_precision(train: TrainConfig) -> PrecisionChoice:
     )
 
 
+def matmul_rate(precision: Precision) -> float:
+    """Floating-point operations a second of that product, for estimates of time."""
+    return 2 * math.prod(SHAPE) / _median_seconds(precision)
+
+
 def _median_seconds(precision: Precision, rounds: int = 7) -> float:
     import torch
 
+    rows, inner, columns = SHAPE
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.ones(1024, 576, dtype=dtype, device=device), torch.ones(576, 1536, dtype=dtype, device=device)
+    left, right = torch.ones(rows, inner, dtype=dtype, device=device), torch.ones(inner, columns, dtype=dtype, device=device)
     left @ right  # the first product sets kernels up
     seconds = []
     for _ in range(rounds):

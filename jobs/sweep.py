@@ -1,0 +1,126 @@
+"""The whole path for one search space: data, search, endpoint, evaluation over HTTP, report.
+
+python jobs/sweep.py search_spaces/demo.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume]
+ray job submit --runtime-env runtime_env.yaml -- python jobs/sweep.py search_spaces/demo.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
+
+from mixwright import environment, models, report
+from mixwright.config import SweepConfig, load_config
+from mixwright.data.prepare import PreparedData, drop_long, prepare
+from mixwright.errors import run_job
+from mixwright.evaluate.client import ask_for_nll, evaluate_over_http
+from mixwright.evaluate.runner import copy_predictions, evaluation_rows
+from mixwright.records import BASE, COPY, GENERIC, RunRecord, write_jsonl
+from mixwright.scenarios import Scenario, load_scenario
+from mixwright.search import plan
+from mixwright.search.cluster import connected
+from mixwright.search.finish import BEST, FinalEvaluation, complete_record, searched_record
+from mixwright.search.objective import choose_best
+from mixwright.search.sweep import SearchResult, search
+from mixwright.store.runs import DATA_FILE, RunFolder, is_finished, open_run, read_result
+
+logger = logging.getLogger("mixwright.sweep")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Search a space, serve the best adapter, evaluate it over HTTP and report.")
+    parser.add_argument("space", type=Path, metavar="SPACE.yaml", help="the search space; see search_spaces/")
+    parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
+    parser.add_argument("--plan", action="store_true", help="print trials, tokens, memory and time, and launch nothing")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    config = load_config(arguments.space, arguments.set)
+    scenario = load_scenario(config.scenario).with_unseen(config.unseen)
+    run_dir = arguments.run_dir or Path("runs") / config.name
+    if arguments.plan:
+        print(plan.describe(plan.make(config, scenario)))  # noqa: T201 - the plan is the output
+        return 0
+    if is_finished(run_dir, config):
+        logger.info("%s holds this run, complete; nothing to do", run_dir)
+    else:
+        run_all(config, scenario, run_dir, resume=arguments.resume)
+    record = read_result(run_dir)
+    assert record is not None
+    path = report.build(run_dir)
+    print(f"\n{report.final_table(record)}\n\nreport: {path}")  # noqa: T201 - the table is the output
+    return 0
+
+
+def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: bool) -> None:
+    """Every stage in its order; each leaves its records in the run folder."""
+    from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
+
+    check_port(config.serve)
+    tokenizer = models.load_tokenizer(config.model)
+    logger.info("[1/4] data")
+    started = time.monotonic()
+    data = prepare(config.data, scenario, seed=config.search.seed)
+    data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
+    plan.check_every_mixture_fits(config, scenario, data, tokenizer)
+    run = open_run(run_dir, config, resume=resume)
+    run.write_json(DATA_FILE, data.report)
+    seconds = {"data": time.monotonic() - started}
+
+    with connected(config.cluster):
+        logger.info("[2/4] search: %d trials", config.search.trials)
+        result = search(config, scenario, data, run)
+        record = keep_best(config, result, data, run, {**seconds, "search": result.seconds})
+
+        logger.info("[3/4] endpoint")
+        started = time.monotonic()
+        url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
+        seconds = {"endpoint": time.monotonic() - started}
+        try:
+            logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
+            started = time.monotonic()
+            final = evaluate(url, config, scenario, data, run)
+            seconds["evaluation"] = time.monotonic() - started
+        finally:
+            stop()
+    run.write_result(complete_record(record, config, scenario, final, seconds))
+
+
+def keep_best(
+    config: SweepConfig, result: SearchResult, data: PreparedData, run: RunFolder, seconds: dict[str, float]
+) -> RunRecord:
+    """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
+    choice = choose_best(result.trials, result.base.objectives, config.search.objective)
+    run.keep_adapter(run.path / choice.trial.adapter, BEST)
+    record = searched_record(config, result, choice, data.report, environment.describe(), seconds)
+    run.write_result(record)
+    logger.info("best: %s, %s", choice.trial.trial_id, choice.reason)
+    return record
+
+
+def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> FinalEvaluation:
+    """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows."""
+    rows = evaluation_rows(scenario, data.test, rows=config.evaluation.test_rows, seed=config.search.seed)
+    predictions = {COPY: copy_predictions(rows)}
+    settings: dict[str, Any] = {"max_new_tokens": config.evaluation.max_new_tokens, "batch_size": config.evaluation.batch_size}
+    for system in (BASE, BEST):
+        predictions[system] = evaluate_over_http(url, rows, system, **settings)
+    for system, answers in predictions.items():
+        write_jsonl(run.path / "predictions" / f"test-{system}.jsonl", answers)
+    generic = data.test[GENERIC][: config.evaluation.retention_rows]
+    retention = ask_for_nll(url, generic, BASE) - ask_for_nll(url, generic, BEST)
+    return FinalEvaluation(predictions=predictions, retention=retention)
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,63 @@
+"""The Ray cluster that a sweep runs on: the one a job was submitted to, one named in the configuration, or a local one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from mixwright.config import ClusterConfig
+from mixwright.errors import HardwareError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def connected(cluster: ClusterConfig) -> Iterator[None]:
+    """A connection to Ray for the length of the block; a cluster that was started here ends with it.
+
+    Raises:
+        HardwareError: the named cluster does not answer, or a local one would hold no GPU where one is asked for.
+    """
+    _prepare_environment()
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            context = ray.init(address=address, log_to_driver=False)
+        else:
+            # A cluster for this process alone, on loopback: nobody else can reach it, so a token would only be in the way.
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            context = ray.init(
+                address="local",
+                include_dashboard=cluster.dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+            )
+    except ConnectionError as error:
+        raise HardwareError(f"cluster.address: no Ray cluster answers at {address} ({str(error).splitlines()[0]})") from None
+    where = "the cluster" if address else "a local cluster"
+    url = getattr(context, "dashboard_url", None)
+    logger.info("Ray %s on %s%s", ray.__version__, where, f", dashboard http://{url}" if url else "")
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _prepare_environment() -> None:
+    """Settings that every Ray process of ours inherits; what the user has set stands."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress table; ours tells the same in a line
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    tools = str(Path(sys.executable).parent)
+    if tools not in os.environ.get("PATH", "").split(os.pathsep):
+        # DeepSpeed looks ninja up on PATH, also when nothing is left to compile.
+        os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", "")

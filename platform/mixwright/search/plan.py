@@ -1,0 +1,166 @@
+"""What a sweep would take, before anything is launched.
+
+What comes in: a configuration and its scenario. What goes out: a `Plan` of trials, rows, tokens, memory and time. Counts and
+tokens are exact for the ends of the searched fractions; memory follows from the model's own sizes; time is an estimate from a
+measured matrix product and says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from mixwright import models
+from mixwright.config import ChoiceSpec, SweepConfig
+from mixwright.data.prepare import PreparedData, drop_long, prepare
+from mixwright.errors import ConfigError, MixtureError
+from mixwright.mixture import Mixture, build_mixture
+from mixwright.scenarios import Scenario
+from mixwright.search.sweep import expected_share
+from mixwright.train import batches
+from mixwright.train.precision import choose_precision, matmul_rate
+from mixwright.train.resident import render_example
+
+UTILISATION = 0.5
+"""Share of a plain matrix product's rate that a training step is taken to reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The size of a sweep."""
+
+    trials: int
+    steps: int
+    """Of one trial that runs its whole budget."""
+    tokens: tuple[int, int]
+    """Of one whole trial, prompt and response, at the fewest and the most over the corners of the searched space."""
+    expected_tokens: float
+    """Of the whole sweep, with early stopping as halving would have it."""
+    parameters: int
+    precision: str
+    memory_gib: float
+    """Of one worker: weights, adapter with optimiser, and activations of one micro-batch."""
+    hours: float
+    """Training alone, all lanes of this machine's size busy one after another; evaluation comes on top."""
+
+
+def corners(config: SweepConfig) -> list[dict[str, Any]]:
+    """Every combination of the ends of the searched mixture keys; one empty corner where none is searched."""
+    ends = {
+        key: spec.choices if isinstance(spec, ChoiceSpec) else (spec.low, spec.high)
+        for key, spec in config.search.parameters.items()
+        if key.startswith("mixture.")
+    }
+    return [dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values())]
+
+
+def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData, tokenizer: Any) -> list[Mixture]:
+    """The mixtures at the corners of the searched space; what fits there fits in between.
+
+    Raises:
+        MixtureError: a corner asks for more than the data holds; the message names the corner.
+    """
+    mixtures = []
+    for corner in corners(config):
+        try:
+            trial = config.with_values(corner)
+        except ConfigError:
+            continue  # all task weights at zero: the sampler will not meet that corner exactly
+        try:
+            mixtures.append(
+                build_mixture(
+                    data.train,
+                    trial.mixture,
+                    scenario.seen,
+                    seed=config.search.seed,
+                    token_count=lambda row: len(render_example(tokenizer, scenario, row, config.search.seed).token_ids),
+                )
+            )
+        except MixtureError as error:
+            at = ", ".join(f"{key} {value}" for key, value in corner.items())
+            raise MixtureError(f"{error}" + (f" (at {at})" if at else "")) from None
+    return mixtures
+
+
+def check_every_mixture_fits(config: SweepConfig, scenario: Scenario, data: PreparedData, tokenizer: Any) -> None:
+    """Refuses, before the first trial, a space whose corners the data cannot serve."""
+    corner_mixtures(config, scenario, data, tokenizer)
+
+
+def make(config: SweepConfig, scenario: Scenario) -> Plan:
+    """Reads the data, renders the corner mixtures and measures a matrix product; launches nothing."""
+    tokenizer = models.load_tokenizer(config.model)
+    seed = config.search.seed
+    data = drop_long(prepare(config.data, scenario, seed=seed), tokenizer, scenario, config.model.max_length, seed)
+    mixtures = corner_mixtures(config, scenario, data, tokenizer)
+    tokens = [sum(len(render_example(tokenizer, scenario, row, seed).token_ids) for row in mixture.rows) for mixture in mixtures]
+    train, cluster = config.train, config.cluster
+    global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.workers
+    precision = choose_precision(train).precision
+    expected = config.search.trials * sum(tokens) / len(tokens) * expected_share(config)
+    sizes = _model_sizes(config)
+    flops = expected * sizes["parameters"] * (6 if config.model.tuning == "full" else 4)
+    return Plan(
+        trials=config.search.trials,
+        steps=max(batches.steps_in(len(mixture.rows), global_batch) for mixture in mixtures),
+        tokens=(min(tokens), max(tokens)),
+        expected_tokens=expected,
+        parameters=sizes["parameters"],
+        precision=precision,
+        memory_gib=_memory_gib(config, sizes, precision),
+        hours=flops / (matmul_rate(precision) * UTILISATION) / 3600,
+    )
+
+
+def _model_sizes(config: SweepConfig) -> dict[str, int]:
+    """Parameter count and widths from the model's config.json; a hub id is asked for that file alone."""
+    from transformers import AutoConfig
+
+    settings = AutoConfig.from_pretrained(models.base_folder(config.model), revision=config.model.revision)
+    hidden, inner, layers = settings.hidden_size, settings.intermediate_size, settings.num_hidden_layers
+    heads, groups = settings.num_attention_heads, settings.num_key_value_heads
+    attention = 2 * hidden * hidden + 2 * hidden * (hidden * groups // heads)
+    layer = attention + 3 * hidden * inner
+    embeddings = settings.vocab_size * hidden * (1 if settings.tie_word_embeddings else 2)
+    adapter_width = 4 * hidden + 2 * (hidden + hidden * groups // heads) + 3 * (hidden + inner)
+    return {
+        "parameters": layers * layer + embeddings,
+        "hidden": hidden,
+        "layers": layers,
+        "inner": inner,
+        "adapter_width": layers * adapter_width,
+    }
+
+
+def _memory_gib(config: SweepConfig, sizes: dict[str, int], precision: str) -> float:
+    width = 2 if precision == "bf16" else 4
+    highest_rank = max([config.lora.rank, *(_ends(config, "lora.rank"))])
+    tuned = sizes["parameters"] if config.model.tuning == "full" else sizes["adapter_width"] * highest_rank
+    weights = sizes["parameters"] * width
+    optimiser = tuned * (width + 4 + 8)  # gradient, fp32 master, two moments
+    positions = config.train.micro_batch_size * config.model.max_length
+    kept = 2 * sizes["hidden"] if config.train.activation_checkpointing else 12 * sizes["hidden"] + 4 * sizes["inner"]
+    return (weights + optimiser + positions * sizes["layers"] * kept * width) / 2**30
+
+
+def _ends(config: SweepConfig, key: str) -> tuple[int, ...]:
+    spec = config.search.parameters.get(key)
+    if spec is None:
+        return ()
+    return tuple(int(value) for value in (spec.choices if isinstance(spec, ChoiceSpec) else (spec.low, spec.high)))
+
+
+def describe(plan: Plan) -> str:
+    """The plan in a few lines of plain text."""
+    low, high = plan.tokens
+    return "\n".join(
+        [
+            f"trials           {plan.trials}, up to {plan.steps} steps each",
+            f"tokens a trial   {low:,} to {high:,}" if low != high else f"tokens a trial   {low:,}",
+            f"tokens in all    about {plan.expected_tokens:,.0f} with early stopping as halving would have it",
+            f"model            {plan.parameters / 1e6:,.0f} M parameters, {plan.precision}",
+            f"memory a worker  about {plan.memory_gib:.1f} GiB (estimate)",
+            f"time             about {plan.hours * 60:,.0f} minutes of one worker on this machine, without evaluation (estimate)",
+        ]
+    )

@@ -1,0 +1,117 @@
+"""Runs trials on the tiny model in two real processes, without Ray: `run_trials` returns what each worker saw.
+
+Training is plain Python below lane.py; a gloo group over a file is all that it needs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.multiprocessing as multiprocessing
+
+from mixwright.config import SweepConfig
+from mixwright.data.prepare import PreparedData
+from mixwright.records import GENERIC, Example, Objectives, RungRecord
+from mixwright.scenarios import Scenario
+from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
+
+SCENARIO = Scenario.model_validate(
+    {
+        "name": "shouting",
+        "tasks": [{"name": "louder", "metric": "sari", "instructions": {"train": ["Say it loud."], "evaluation": ["Shout."]}}],
+    }
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assignment of a script; `leave_first` makes the worker forget the trial before, as a restart would."""
+
+    trial_id: str
+    values: dict[str, Any]
+    rung: int
+    leave_first: bool = False
+
+
+def data(rows: int = 40) -> PreparedData:
+    louder = [Example(id=f"l:{i}", source="s", task="louder", text=f"word {i}", references=(f"WORD {i}",)) for i in range(rows)]
+    generic = [
+        Example(id=f"g:{i}", source="s", task=GENERIC, text="", instruction=f"What is {i} + 1?", references=(str(i + 1),))
+        for i in range(rows)
+    ]
+    return PreparedData(train={"louder": louder, GENERIC: generic}, dev={}, test={}, report={})
+
+
+def config(model: Path, **train: Any) -> SweepConfig:
+    recipe = {"micro_batch_size": 2, "gradient_accumulation": 2, "learning_rate": 5e-3, "precision": "fp32", **train}
+    return SweepConfig.model_validate(
+        {
+            "name": "t",
+            "model": {"name": str(model)},
+            "lora": {"rank": 4},
+            "mixture": {"size": 36},
+            "train": recipe,
+            "search": {"scheduler": {"rungs": [0.5, 1.0]}},
+        }
+    )
+
+
+class FirstLogit:
+    """An evaluator that is a function of the weights alone: it shows whether two models are the same."""
+
+    def __call__(self, model: Any) -> Evaluation:
+        import torch
+
+        model.eval()
+        with torch.no_grad():
+            value = float(model(input_ids=torch.arange(20)[None]).logits.float().abs().mean())
+        return Evaluation(objectives=Objectives(seen=value, unseen=None, retention=0.0), task_scores={"louder": value})
+
+
+def _make_evaluator(setup: Setup, base: Any) -> FirstLogit:
+    return FirstLogit()
+
+
+def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, script: list[Step], results: Any) -> None:
+    import torch
+    import torch.distributed
+
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group")
+    precision = "bf16" if settings.train.precision == "bf16" else "fp32"
+    setup = Setup(
+        config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
+    )
+    resident = Resident(setup, "cpu")
+    seen: list[RungRecord | str] = []
+    for step in script:
+        if step.leave_first:
+            resident._leave_trial()
+        assignment = Assignment(trial_id=step.trial_id, config=settings.with_values(step.values), rung=step.rung)
+        try:
+            seen.append(resident.run(assignment))
+        except Exception as error:
+            seen.append(f"{type(error).__name__}: {error}")
+    results[rank] = seen
+    torch.distributed.destroy_process_group()
+
+
+def run_trials(settings: SweepConfig, run_dir: Path, script: list[Step], world_size: int) -> list[Any]:
+    """What worker 0 saw: a RungRecord for each step of the script, or the error as text. All workers must have seen the same."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / "group").unlink(missing_ok=True)
+    with multiprocessing.Manager() as manager:
+        results = manager.dict()
+        multiprocessing.spawn(_worker, args=(world_size, settings, run_dir, script, results), nprocs=world_size)
+        collected = [list(results[rank]) for rank in range(world_size)]
+    for other in collected[1:]:
+        assert [_shape(item) for item in other] == [_shape(item) for item in collected[0]]
+    return collected[0]
+
+
+def _shape(item: Any) -> Any:
+    return item if isinstance(item, str) else (item.step, item.tokens)
