@@ -51,12 +51,13 @@ class Gleu:
 
     With one reference a row this is the official score. With several, corpus counts are sums of many independent choices, so
     their exact means and covariances give the expectation of the score in closed form; what is left out is of the order
-    rows^-1.5: within 0.002 points of half a million draws on 754 rows with four references, where 500 draws are off by 0.1. On
-    a handful of rows prefer `official_gleu`.
+    rows^-1.5. On JFLEG's 754 rows it lies within 0.002 points of half a million draws, where the official 500 draws are off by
+    up to 0.1. On a handful of rows prefer `official_gleu`.
     """
 
     tokens: Literal["13a", "as_is"] = "13a"
-    """13a (letters keep their case) for text as written; as_is for text that is tokenised already, like JFLEG's own files."""
+    """13a (letters keep their case) for text as written; as_is for text that is tokenised already, like JFLEG's own files.
+    On detokenised JFLEG, 13a stays within about 0.1 points of the score of the original tokens; white space alone is 3 points off."""
     name: str = "gleu"
 
     def statistics(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]]) -> FloatArray:

@@ -39,7 +39,8 @@ def ngram_tables(layers: Sequence[Sequence[Sequence[str]]]) -> Iterator[NgramTab
     """Yields the tables of order 1 to 4.
 
     Args:
-        layers: layer T's tokens of each row; every layer has the same number of rows, and a missing text is an empty one.
+        layers: sources, outputs or one set of references each: the tokens of every row. Layers have the same number of rows,
+            and a text that is missing is an empty one.
     """
     rows = len(layers[0])
     vocabulary: dict[str, int] = {}
