@@ -173,15 +173,15 @@ def _placed(source: SourceConfig, tasks: list[str], root: Path, seed: int, talli
 
 
 def _embedded(source: SourceConfig, tasks: list[str], seed: int) -> Iterator[tuple[Example, Split]]:
-    from mixwright.data.embedded import EMBEDDED_TASKS, embedded_rows
+    from mixwright.data import embedded
 
     uses: dict[str, tuple[Split, ...]] = {"train": ("train",), "evaluation": ("dev", "test"), "both": SPLIT_NAMES}
     for task in tasks:
-        if task not in EMBEDDED_TASKS or source.task not in (None, task):
+        if task not in TASKS or source.task not in (None, task):
             continue
         for split in uses[source.use]:
             rows = (source.rows or EMBEDDED_TRAIN_ROWS) if split == "train" else EMBEDDED_EVALUATION_ROWS
-            for example in embedded_rows(task, split, rows, seed=seed, source=source.name):
+            for example in embedded.embedded_rows(task, split, rows, seed=seed, source=source.name):
                 yield example, split
 
 
