@@ -140,6 +140,8 @@ class Flaky:
     def __call__(self, request):
         self.calls += 1
         fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, httpx.Response):
+            return fault
         if isinstance(fault, int):
             return httpx.Response(fault, json={"error": {"message": "busy", "type": "unavailable"}})
         if fault:
@@ -156,6 +158,11 @@ def test_connection_faults_and_busy_answers_are_asked_again():
     flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"))
     assert ask(flaky) == ["A", "B"]
     assert flaky.calls == 4
+
+
+def test_an_application_that_is_still_starting_is_asked_again():
+    flaky = Flaky(httpx.Response(404, text="Path '/v1/rewrite' not found. Ping http://.../-/routes for available routes."))
+    assert ask(flaky) == ["A", "B"]
 
 
 def test_a_refusal_is_not_asked_again():

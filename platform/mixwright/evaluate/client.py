@@ -23,6 +23,7 @@ from mixwright.evaluate.runner import EvaluationRow, make_prediction
 from mixwright.records import BASE, Example, Prediction
 
 logger = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # its line a request would drown the progress of a job
 
 TEXTS_PER_REQUEST = 8
 CONCURRENT_REQUESTS = 6
@@ -124,13 +125,13 @@ class EndpointClient:
         raise ServeError(f"{self.url}{path}: status {response.status_code}, not the answer of a Mixwright endpoint; check --url")
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """The first answer that is neither a connection fault nor the endpoint's own (5xx); after the last try, whatever came."""
+        """The first answer that is no passing fault; after the last try, whatever came."""
         wait_s = self._first_wait_s
         for left in range(self._tries - 1, -1, -1):
             try:
                 response = self._http.request(method, self.url + path, json=body)
                 fault = f"status {response.status_code}"
-                if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR or not left:
+                if not _may_pass(response) or not left:
                     return response
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise ServeError(
@@ -145,6 +146,12 @@ class EndpointClient:
             time.sleep(wait_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    """Faults of the endpoint, and the plain 404 of a Ray Serve proxy whose application is still starting."""
+    starting = response.status_code == httpx.codes.NOT_FOUND and "json" not in response.headers.get("content-type", "")
+    return response.is_server_error or starting
 
 
 def evaluate_over_http(
