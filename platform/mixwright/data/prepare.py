@@ -177,7 +177,7 @@ def _embedded(source: SourceConfig, tasks: list[str], seed: int) -> Iterator[tup
 
     uses: dict[str, tuple[Split, ...]] = {"train": ("train",), "evaluation": ("dev", "test"), "both": SPLIT_NAMES}
     for task in tasks:
-        if task not in TASKS or source.task not in (None, task):
+        if task not in embedded.TASKS or source.task not in (None, task):
             continue
         for split in uses[source.use]:
             rows = (source.rows or EMBEDDED_TRAIN_ROWS) if split == "train" else EMBEDDED_EVALUATION_ROWS
