@@ -3,6 +3,7 @@
 import pytest
 
 from mixwright.data.detokenize import detokenize
+from mixwright.data.embedded import TASKS, embedded_rows
 
 CASES = {
     # marks that join what stands before
@@ -94,3 +95,10 @@ def test_words_are_never_lost():
     text = "`` Well '' , she said ( ' quietly ' ) , `` I 'm 20 % sure of $ 5 . ''"
     letters = [character for character in text if character.isalnum()]
     assert [character for character in detokenize(text) if character.isalnum()] == letters
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "generic"])
+def test_built_in_sentences_are_clean_and_come_back_unchanged(task):
+    rows = embedded_rows(task, "dev", 60, seed=0)
+    texts = [text for row in rows for text in (row.text, *row.references)]
+    assert [text for text in texts if detokenize(text) != text] == []
