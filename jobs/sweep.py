@@ -10,8 +10,8 @@ import argparse
 import logging
 import sys
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
 
@@ -19,7 +19,7 @@ from mixwright import environment, models, report
 from mixwright.config import SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import run_job
-from mixwright.evaluate.client import ask_for_nll, evaluate_over_http
+from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.runner import copy_predictions, evaluation_rows
 from mixwright.records import BASE, COPY, GENERIC, RunRecord, write_jsonl
 from mixwright.scenarios import Scenario, load_scenario
@@ -27,6 +27,7 @@ from mixwright.search import plan
 from mixwright.search.cluster import connected
 from mixwright.search.finish import BEST, FinalEvaluation, complete_record, searched_record
 from mixwright.search.objective import choose_best
+from mixwright.search.progress import Stage
 from mixwright.search.sweep import SearchResult, search
 from mixwright.store.runs import DATA_FILE, RunFolder, is_finished, open_run, read_result
 
@@ -88,9 +89,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         seconds = {"endpoint": time.monotonic() - started}
         try:
             logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
-            started = time.monotonic()
             final = evaluate(url, config, scenario, data, run)
-            seconds["evaluation"] = time.monotonic() - started
+            seconds["evaluation"] = final.seconds
         finally:
             stop()
     run.write_result(complete_record(record, config, scenario, final, seconds))
@@ -111,15 +111,24 @@ def keep_best(
 def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> FinalEvaluation:
     """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows."""
     rows = evaluation_rows(scenario, data.test, rows=config.evaluation.test_rows, seed=config.search.seed)
+    generic = data.test[GENERIC][: config.evaluation.retention_rows]
     predictions = {COPY: copy_predictions(rows)}
-    settings: dict[str, Any] = {"max_new_tokens": config.evaluation.max_new_tokens, "batch_size": config.evaluation.batch_size}
-    for system in (BASE, BEST):
-        predictions[system] = evaluate_over_http(url, rows, system, **settings)
+    answered = Counter[str]()
+    with EndpointClient(url) as client:
+        counts = {"done": lambda: answered.total(), "total": lambda: 2 * len(rows)}
+        with Stage("evaluating base and best", **counts, unit="answer") as stage:
+            for system in (BASE, BEST):
+                predictions[system] = evaluate_over_http(
+                    client,
+                    rows,
+                    system,
+                    max_new_tokens=config.evaluation.max_new_tokens,
+                    on_progress=lambda count: answered.update({"rows": count}),
+                )
+        retention = client.nll(generic, adapter=BASE).nll - client.nll(generic, adapter=BEST).nll
     for system, answers in predictions.items():
         write_jsonl(run.path / "predictions" / f"test-{system}.jsonl", answers)
-    generic = data.test[GENERIC][: config.evaluation.retention_rows]
-    retention = ask_for_nll(url, generic, BASE) - ask_for_nll(url, generic, BEST)
-    return FinalEvaluation(predictions=predictions, retention=retention)
+    return FinalEvaluation(predictions=predictions, retention=retention, seconds=stage.seconds)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 
 from mixwright.config import ClusterConfig
 from mixwright.errors import HardwareError
+from mixwright.train.operators import use_own_compiler
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,4 @@ def _prepare_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress table; ours tells the same in a line
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    tools = str(Path(sys.executable).parent)
-    if tools not in os.environ.get("PATH", "").split(os.pathsep):
-        # DeepSpeed looks ninja up on PATH, also when nothing is left to compile.
-        os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", "")
+    use_own_compiler()

@@ -31,6 +31,8 @@ class FinalEvaluation:
     """By system: base, copy, best."""
     retention: float
     """Best against base on held-out generic test rows, nats a token."""
+    seconds: float
+    """Wall-clock time of the answers."""
 
 
 def searched_record(

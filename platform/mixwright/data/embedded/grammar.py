@@ -26,7 +26,7 @@ from mixwright.records import Split
 _COLLECTIVES = frozenset(
     word_list(
         "team staff club council company school shop museum service station desk crew orchestra choir band office newspaper garage "
-        "group family shelter office center bakery class"
+        "group family shelter office center bakery class bank"
     )
 )
 PAST_TIMES = (

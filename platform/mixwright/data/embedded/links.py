@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 
 from mixwright.data.embedded.grammar import FUTURE_TIMES, PAST_TIMES, Event, draw_event, draw_sentence, second_event
-from mixwright.data.embedded.style import Row, apply, swaps, word_rules
+from mixwright.data.embedded.style import Row, apply, swaps, verb_rules, word_rules
 from mixwright.data.embedded.words import lower_first, sentence
 from mixwright.records import Split
 
@@ -186,15 +186,14 @@ def fluency(rng: Random, split: Split) -> Row:
     """A sentence with wording that sounds translated, and the natural ones."""
     while True:
         text, event = draw_sentence(rng, split)
-        awkward = text
-        places = swaps(awkward, word_rules("collocation", split))
-        if places:
-            awkward = apply(rng, awkward, places, rng.choice((1, 1, 2)))
-        left = rng.choice((1, 2)) if not places else rng.choice((0, 1, 1))
-        for clumsy in rng.sample(_CLUMSY, len(_CLUMSY)):
-            changed = clumsy(rng, awkward, event) if left else ""
-            if changed and changed != awkward:
-                awkward, left = changed, left - 1
+        awkward, clumsy = text, rng.choice((0, 1, 1))
+        for habit in rng.sample(_HABITS, len(_HABITS)):
+            changed = habit(rng, awkward, event) if clumsy else ""
+            if changed:
+                awkward, clumsy = changed, clumsy - 1
+        places = swaps(awkward, word_rules("collocation", split)) + swaps(awkward, verb_rules("awkward verbs", split))
+        if places and (awkward == text or rng.random() < 0.6):
+            awkward = apply(rng, awkward, places, rng.choice((1, 2)))
         if awkward != text:
             return awkward, (text, *other_orders(text)), event.key
 
@@ -221,7 +220,7 @@ def _both_links(rng: Random, text: str, event: Event) -> str:
 def _subject_twice(rng: Random, text: str, event: Event) -> str:
     pronoun, subject = event.subject.pronoun, event.subject.text
     start = text.lower().find(f"{subject.lower()} ")
-    if not pronoun or start < 0 or f"by {subject}" in text or "?" in text:
+    if not pronoun or start < 0 or f"by {subject}" in text or "?" in text or " took " in text.lower() or rng.random() < 0.6:
         return ""
     end = start + len(subject)
     return f"{text[:end]} {pronoun}{text[end:]}"
@@ -232,9 +231,9 @@ def _word_twice(rng: Random, text: str, event: Event) -> str:
     spots = [
         i
         for i, word in enumerate(words)
-        if word in ("the", "to", "of", "in", "was", "were", "because", "that", "at", "a", "and", "had", "is")
+        if word in ("the", "to", "of", "in", "was", "were", "because", "that", "at", "and", "had", "is")
     ]
-    if not spots:
+    if not spots or rng.random() < 0.7:
         return ""
     spot = rng.choice(spots)
     return " ".join([*words[:spot], words[spot], *words[spot:]])
@@ -273,9 +272,9 @@ def _possession(rng: Random, text: str, event: Event) -> str:
 
 def _did_past(rng: Random, text: str, event: Event) -> str:
     """`did postponed` for `postponed`, the emphasis that is none."""
-    phrase = event.phrase("past")
-    start = text.find(f" {phrase}")
-    return f"{text[:start]} did {text[start + 1 :]}" if start > 0 and rng.random() < 0.4 else ""
+    clause = event.past()
+    place = text.find(clause) + len(event.subject.text)
+    return f"{text[:place]} did{text[place:]}" if clause in text and rng.random() < 0.4 else ""
 
 
-_CLUMSY = (_both_links, _subject_twice, _word_twice, _no_comma, _time_in_the_middle, _manner_after_verb, _possession, _did_past)
+_HABITS = (_both_links, _subject_twice, _word_twice, _no_comma, _time_in_the_middle, _manner_after_verb, _possession, _did_past)

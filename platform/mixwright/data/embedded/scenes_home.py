@@ -193,7 +193,7 @@ at: behind the house; in the school garden
 habit: every evening; in early spring; on weekends
 
 # family party | train
-who: my cousins+; the whole family; her best friend; the grandparents+; {name}; {name} and {name}+
+who: my cousins+; the whole family; my best friend; the grandparents+; {name}; {name} and {name}+
 rel: lived far away; loved loud music; arrived with a huge cake
 how: secretly; happily; quickly
 do: organize/plan/arrange: a surprise party; the silver wedding; a picnic by the lake

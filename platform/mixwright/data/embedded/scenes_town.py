@@ -28,7 +28,7 @@ how: quickly; honestly; carefully
 do: publish/print: a long article about the river; the names of the winners+; an interview with the mayor
 do: interview/question/talk to: the owner of the factory; three witnesses+; a former minister
 do: check/verify: the facts in the story+; the source of the photo; every quote
-do: correct/take back: a false report; the wrong headline; two errors on page one+
+do: correct/take back: a false report; the wrong headline; two errors on page three+
 do: investigate/look into: the fire at the market; the missing money; complaints about the water+
 because: readers had asked many questions; a rival paper had been faster; the police were silent
 because: the first story was full of mistakes

@@ -86,7 +86,7 @@ def verb_rules(name: str, split: Split) -> Rules:
 def nominal_rules(split: Split) -> Rules:
     """Past forms -> light verb and noun: `checked` -> `carried out a check of`."""
     table = available("nominal", split)
-    never = r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bhas )(?<!\bhave )(?<!\bhad )"
+    never = r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bhas )(?<!\bhave )(?<!\bhad )(?<!already )(?<!just )(?<!finally )(?<!never )"
     return _by_anchor(
         _rule(never + inflect(verb, "past") + r" (?=(?:the|a|an|all|two|three|six|every|each|my|our)\b)", choices)
         for verb, choices in table.items()
@@ -214,7 +214,7 @@ _SLANTS = (_slant_subject, _slant_object, _slant_manner, _slant_opening, _slant_
 def simplification(rng: Random, split: Split) -> Row:
     """Plain sentences, fused and put into rare words."""
     while True:
-        build = rng.choice((_words_alone, _words_alone, _fact_clause, _having, _consequence, _owing))
+        build = rng.choice((_words_alone, _words_alone, _words_alone, _fact_clause, _having, _consequence, _owing))
         plan = build(rng, split)
         if not plan:
             continue
@@ -253,16 +253,23 @@ def _having(rng: Random, split: Split) -> Row | None:
     other = second_event(rng, first)
     other = Event(first.scene, first.subject, other.action, other.action.verbs[0], other.thing)
     reason = first.scene.pick(rng, "because")
-    fused = sentence(f"having {first.phrase('participle')}, {other.past()} because {reason}")
+    opening = rng.choice(("having", "having", "after having", "subsequent to having"))
+    fused = sentence(f"{opening} {first.phrase('participle')}, {other.past()} because {reason}")
     split_up = f"{sentence(first.past())} Then {_again(first)} {other.phrase('past')} because {reason}."
     joined = sentence(f"{first.past()} and then {other.phrase('past')} because {reason}")
     return fused, (split_up, joined), first.key
 
 
+_CONSEQUENCES = (
+    "the consequence of which was that", "which had the effect that", "with the result that", "in consequence of which",
+    "a measure which led to the situation that", "as a consequence of which", "which is the reason why",
+)  # fmt: skip
+
+
 def _consequence(rng: Random, split: Split) -> Row | None:
     event = _plain_event(rng, split)
     reason, result = event.scene.pick(rng, "because"), event.scene.pick(rng, "so")
-    fused = sentence(f"because {reason}, {event.past()}, the consequence of which was that {result}")
+    fused = sentence(f"because {reason}, {event.past()}, {rng.choice(_CONSEQUENCES)} {result}")
     return (
         fused,
         (f"{sentence(event.past(), 'because', reason)} So {result}.", f"{sentence(reason)} So {event.past()}, and {result}."),
@@ -275,7 +282,8 @@ def _owing(rng: Random, split: Split) -> Row | None:
     obstacle = event.scene.pick(rng, "although")
     if not event.has_passive:
         return None
-    fused = sentence(f"although {obstacle}, it was by {event.subject.text} that {event.passive(agent=False)}")
+    done = rng.choice((f"it was by {event.subject.text} that {event.passive(agent=False)}", event.passive()))
+    fused = sentence(f"although {obstacle}, {done}")
     return (
         fused,
         (

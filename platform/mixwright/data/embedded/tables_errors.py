@@ -98,7 +98,7 @@ many -> much; much -> many; few -> little; little -> few; fewer -> less; longer 
 stronger -> more strong, more stronger; lower -> more lower, lowest
 """
 
-COLLOCATION = """
+COLLOCATION = r"""
 made a decision -> did a decision, took a resolution; made a mistake -> did a mistake; took a photo -> made a photo, did a photo
 did homework -> made homework; took pictures of -> made pictures of, did pictures of; heavy rain -> strong rain, hard rain
 heavy traffic -> strong traffic, big traffic; strong wind -> heavy wind, big wind; fast food -> quick food
@@ -108,12 +108,13 @@ was ill -> had an illness, was with sickness; was too slow -> went too slow, had
 was hard to read -> was hardly readable, gave hard reading; were hard to find -> were heavy to find
 had complained -> had made complains, had complained themselves; was coming -> was on coming; were coming -> were on coming
 was full -> was complete of people, was totally plenty; was almost full -> was plenty almost
-was broken -> was out of function, was damaged broken; were broken -> were out of function; was closed -> was with doors closed
-was open -> was opened; was cold -> was making cold, had cold; was hot -> made hot, had much heat
-was raining -> was making rain, was falling rain; it rained -> it made rain, the rain fell down
-was too expensive -> had a too high price, was costing too much of money; was expensive -> had a big price, cost expensive
-prices were high -> prices were expensive; prices were low -> prices were cheap; the price -> the pricing
-the prices -> the pricings; money was short -> the money was few, we lacked of money; little time -> few time, not many time
+was broken -> was out of function, was damaged broken; were broken -> were out of function
+was closed(?! off| to) -> was with doors closed; was open -> was opened; was cold -> was making cold, had cold
+was hot -> made hot, had much heat; was raining -> was making rain, was falling rain
+it rained -> it made rain, the rain fell down; was too expensive -> had a too high price, was costing too much of money
+was expensive -> had a big price, cost expensive; prices were high -> prices were expensive
+prices were low -> prices were cheap; the price -> the pricing; the prices -> the pricings
+money was short -> the money was few, we lacked of money; little time -> few time, not many time
 enough time -> time enough, enough of time; a lot -> very much of; many people -> much persons, a lot persons
 several -> some few, various of; most of the -> the most of; half of the -> the half of the
 last week -> the past week before, in the last week; last month -> in the past month, the last month
@@ -125,35 +126,61 @@ earlier this week -> in this week before, this week early; on Monday morning -> 
 on Friday afternoon -> in Friday at afternoon, by Friday afternoon time; in the mornings -> at mornings
 at night -> in the night time; every day -> all the days, everydays; twice a week -> two times in the week, twice by week
 once a week -> one time in week; every week -> all weeks; for two hours -> since two hours, during two hours
-for several days -> since several days, during some several days; for weeks -> since weeks; since Monday -> from Monday until now
-it took -> it needed, it costed; almost three days -> near to three days; a whole week -> a complete entire week
-wanted to -> had the wish for to, did want to; decided to -> took decision to, decided themselves to
-agreed to -> were agree to, said yes to; planned to -> had in plan to, were planning for to
-needed to -> had need to, was needing to; had to -> must to, had the must to; promised to -> gave promise to
-is good at -> is good in, makes well; are good at -> are good in; is responsible for -> has the responsible of
-are responsible for -> have the responsible of; is interested in -> has interest on, is interesting in
-are interested in -> are interesting in; is looking forward to -> is waiting happily for
-are looking forward to -> are waiting happily for; is used to -> is habituated of; are used to -> are habituated of
-is tired of -> is boring of; enjoys -> takes joy in, likes very much; enjoy -> take joy in
-wanted to know -> wished knowing, asked to know; a friend told me -> a friend said me
-I was surprised -> I was surprising, it made me surprise; everyone knew -> all persons knew, everyone did know
-nobody expected -> no person did expect; so that -> for that; in the end -> at the last end; at least -> at less
-of course -> by course; by themselves -> by their own selves, alone with themselves
-by himself -> by his own self, alone with himself; by herself -> by her own self, alone with herself
-for help -> for a help, to get helping; did not -> not did, didn't never; too late -> so much late, too much late
-too little time -> too few of time; to save time -> for gain time, for saving of time
+for several days -> since several days, during some several days; for weeks -> since weeks
+since Monday -> from Monday until now; it took -> it needed, it costed; almost three days -> near to three days
+a whole week -> a complete entire week; wanted to -> had the wish for to, did want to
+decided to -> took decision to, decided themselves to; agreed to -> did agree for to, said yes to
+planned to -> had in plan to, were planning for to; needed to -> had need to, was needing to; had to -> must to, had the must to
+promised to -> gave promise to; is good at -> is good in, makes well; are good at -> are good in
+is responsible for -> has the responsible of; are responsible for -> have the responsible of
+is interested in -> has interest on, is interesting in; are interested in -> are interesting in
+is looking forward to -> is waiting happily for; are looking forward to -> are waiting happily for
+is used to -> is habituated of; are used to -> are habituated of; is tired of -> is boring of
+enjoys -> takes joy in, likes very much; enjoy -> take joy in; wanted to know -> wished knowing, asked to know
+a friend told me -> a friend said me; I was surprised -> I was surprising, it made me surprise
+everyone knew -> all persons knew, everyone did know; nobody expected -> no person did expect; so that -> for that
+in the end -> at the last end; at least -> at less; of course -> by course
+by themselves -> by their own selves, alone with themselves; by himself -> by his own self, alone with himself
+by herself -> by her own self, alone with herself; for help -> for a help, to get helping; did not -> not did, didn't never
+too late -> so much late, too much late; too little time -> too few of time; to save time -> for gain time, for saving of time
 to save money -> for save of money, for economize money; to avoid -> for not having, for avoid; to keep -> for to keep
 to improve -> for make better, for improving of; to protect -> for make safe, for to protect
 to prepare -> for make ready, for preparing; to attract -> for bring in, for attract; to raise money -> for making money come
 to learn more -> for learn more; to help -> for to give help to; to find -> for find out; to meet -> for reach
 to finish -> for come to end; to make -> for making; while -> in the time that, at the time while
-although -> despite that, in spite that, though even; even though -> even that, despite of; before -> before that, previous of
-in time -> at correct time; as well -> also too; better -> more well; were asleep -> were in sleeping; was asleep -> was in sleep
-went home -> went to home, went to their homes back; were happy -> had happiness, felt themselves happy
-was happy -> felt himself happy, had happiness; was pleased -> was in pleasing; had left -> had gone out from
-grew quickly -> grew in a fast; had gone up -> had become up, were gone to up; was rising -> was going to up
+although -> despite that, in spite that, though even; even though -> even that, despite that
+before (?=\w+ing ) -> previous of, before that; in time -> at correct time; as well -> also too; better -> more well
+were asleep -> were in sleeping; was asleep -> was in sleep; went home -> went to home, went to their homes back
+were happy -> had happiness, felt themselves happy; was happy -> felt himself happy, had happiness
+was pleased -> was in pleasing; had left -> had gone out from; grew quickly -> grew in a fast
+had gone up -> had become up, were gone to up; was rising -> was going to up
 were at lunch -> were making lunch, were on the eating of lunch; were waiting -> stood in waiting; were playing -> made playing
 was ringing -> made rings
 """
 
 """Wording that sounds translated."""
+
+AWKWARD_VERBS = """
+check -> control, make control of; borrow -> lend, take in loan; discuss -> discuss about, make discussion of
+explain -> say clear; teach -> learn; reach -> arrive to, come until; miss -> lose, arrive late for
+invite -> make invitation for; visit -> make visit to; count -> make count of; measure -> take the measures of
+choose -> elect, make the election of; find -> find out, meet; plan -> project; hire -> contract, take for work
+reject -> say no for; organize -> make organization of; clean -> make clean; wash -> make washing of; paint -> make paint on
+replace -> put another in place of; deliver -> bring in home; buy -> make purchase of, shop; repair -> make good again
+cook -> make cooked; taste -> prove, make taste of; write -> write down; watch -> look, look on; test -> prove, make proof of
+study -> make study of; read -> lecture, give reading to; finish -> end up, bring until the end; cancel -> annul, make null
+move -> displace, change of place; sign -> put the sign on; copy -> make copy from; train -> form, give formation to
+promote -> ascend; repeat -> do again another time; collect -> recollect, take together; film -> make film of
+draw -> design, make the draw of; decorate -> put decoration on; learn -> study up; translate -> traduce, make translation of
+remove -> take off from there; install -> instal in, put in function; save -> salve, make safe; lower -> make low, put down
+order -> make order of; return -> give back again; pack -> put in package; open -> make open; compare -> make comparison of
+change -> make change of; serve -> put on table; bake -> make baked; mix -> make mix from; share -> part, make parts of
+treat -> make cure of; examine -> make examination to; reserve -> make reserve of; book -> make booking to
+lock -> close with key; build -> construct up, make building of; rent -> take in rent; carry -> bring with hands
+plant -> put in earth; water -> give water at; pick -> take off; hide -> make hidden; publish -> make public of
+interview -> make interview to; rescue -> bring in safety; block -> put block on; warn -> give warning at; search -> look in
+protect -> make protection of; predict -> say before; harvest -> make harvest of; show -> make show of
+perform -> make performance of; record -> make record of; feed -> give to eat to; weigh -> take weight of
+widen -> make more wide; demand -> exige, make demand of; criticize -> make critic to; suggest -> make suggestion of
+close -> make closed; keep -> hold on, conserve
+"""

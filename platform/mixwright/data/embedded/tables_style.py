@@ -5,13 +5,13 @@ Keys may hold lookarounds where a word has other uses.
 """
 
 WORDY = r"""
-
 because -> due to the fact that, owing to the fact that, in light of the fact that, for the simple reason that
 although -> despite the fact that, in spite of the fact that, regardless of the fact that, notwithstanding the fact that
 even though -> in spite of the fact that, despite the well-known fact that
 while -> during the period of time when, at the same time as, during the time in which
 if -> in the event that, on the condition that, under circumstances in which; until -> until such time as it was
-but -> but on the other hand, but at the same time; to save -> in order to save, for the purpose of saving, with the aim of saving
+but -> but on the other hand, but at the same time
+to save -> in order to save, for the purpose of saving, with the aim of saving
 to avoid -> in order to avoid, for the purpose of avoiding, with a view to avoiding
 to make -> in order to make, for the purpose of making; to keep -> in order to keep, so as to be able to keep
 to help -> in order to help, with the intention of helping; to find -> in an effort to find, in order to find
@@ -45,10 +45,11 @@ for help -> for help and assistance; did not -> did not in actual fact; should h
 could have -> would have been in a position to have; many -> a large number of, a great number of
 several -> a number of, a certain number of different; most of -> the vast majority of; all of the -> each and every one of the
 nobody -> not a single person; everyone -> each and every person; half of -> fifty percent of
-dozens of -> several dozen individual; last week -> during the course of last week; last month -> at some point during last month
-next week -> at some point in the course of next week; next month -> during the course of next month
-tomorrow -> during the day tomorrow; a few days ago -> at a point a few days ago in the past
-two weeks ago -> at a point in time two weeks ago; three days ago -> three days ago in the past; in March -> in the month of March
+dozens of -> several dozen individual; last week -> during the course of last week
+last month -> at some point during last month; next week -> at some point in the course of next week
+next month -> during the course of next month; tomorrow -> during the day tomorrow
+a few days ago -> at a point a few days ago in the past; two weeks ago -> at a point in time two weeks ago
+three days ago -> three days ago in the past; in March -> in the month of March
 earlier this week -> at an earlier point in time this week; on Wednesday -> on the day of Wednesday
 for two hours -> for a period of two hours; for several days -> for a period of several days
 for weeks -> for a time period of many weeks; at noon -> at 12 o'clock noon; at the beginning of -> at the very beginning of
@@ -71,11 +72,12 @@ will -> will in the future, will in due course; thought that -> held the belief 
 knew that -> had knowledge of the fact that; asked (?=his|her|their) -> made a request to
 few people -> a very small number of people; some money -> a certain amount of money
 enough (?=time|space|food|money|data) -> a sufficient amount of
-(?<!the )two (?!weeks|hours|days|hundred|numbers) -> a total of two; (?<!the )three (?!weeks|hours|days|years) -> a total of three
-each (?!of|other) -> each individual; every (?!few) -> each and every; (?<!before )yesterday -> in the course of yesterday
-(?<!How )often -> on a frequent basis; new -> brand new; results -> end results; the cause -> the root cause
-chose to -> made the choice to; was cheaper -> was less expensive in terms of cost; was easier -> was easier and less difficult
-problems -> problematic issues; the plan was -> the plan for the future was; the idea -> the concept behind the idea
+(?<!the )(?<!last )(?<!first )two (?!weeks|hours|days|hundred|numbers) -> a total of two
+(?<!the )(?<!last )(?<!first )three (?!weeks|hours|days|years) -> a total of three; each (?!of|other) -> each individual
+every (?!few) -> each and every; (?<!before )yesterday -> in the course of yesterday; (?<!How )often -> on a frequent basis
+new -> brand new; results -> end results; the cause -> the root cause; chose to -> made the choice to
+was cheaper -> was less expensive in terms of cost; was easier -> was easier and less difficult; problems -> problematic issues
+the plan was -> the plan for the future was; the idea -> the concept behind the idea
 too slow -> excessively slow in terms of speed; was too -> was altogether too; were too -> were altogether too
 was almost -> was very nearly almost; there was -> there existed; there were -> there existed
 again -> once again for another time; the fact -> the actual fact; in ten years -> over the space of ten years
@@ -160,40 +162,42 @@ COMPLEX_WORDS = r"""
 because -> owing to the fact that, inasmuch as, given that, in view of the fact that
 although -> notwithstanding the fact that, albeit; even though -> notwithstanding the fact that
 , so -> and consequently, and accordingly; while -> whilst, as long as; before (?=\w+ing ) -> prior to
-after (?=\w+ing ) -> subsequent to; (?<!was )about (?!to) -> regarding, concerning; many -> numerous, a multitude of
-several -> multiple, sundry; enough (?=time|space|food|money|data) -> sufficient, adequate
+after (?=\w+ing ) -> subsequent to
+(?<!was )(?<!warned )(?<!talked )(?<!known )(?<!knew )(?<!thinking )about (?!to) -> regarding, concerning
+many -> numerous, a multitude of; several -> multiple, sundry; enough (?=time|space|food|money|data) -> sufficient, adequate
 most of -> the majority of, the preponderance of; almost -> virtually, well-nigh; (?<!the )only -> merely, solely
-often -> frequently; quickly -> expeditiously, rapidly; slowly -> gradually, unhurriedly; carefully -> meticulously, painstakingly
-quietly -> inaudibly, unobtrusively; gladly -> willingly; finally -> ultimately, eventually; patiently -> forbearingly
-politely -> courteously; already -> previously; suddenly -> abruptly; nearby -> in the vicinity
-near (?=the|my|a ) -> adjacent to, in the vicinity of; at least -> at a minimum; people -> individuals, persons
-workers -> employees, laborers; staff -> personnel; children -> juveniles, youngsters; doctor -> physician
-teacher -> educator, instructor; students -> undergraduates; friends -> acquaintances; families -> households
-neighbors -> adjacent residents; customers -> patrons, purchasers; visitors -> attendees; guests -> patrons, invitees
-crowd -> multitude, throng; the house -> the residence, the dwelling; the building -> the edifice; road -> thoroughfare
-roads -> thoroughfares; street -> thoroughfare; streets -> thoroughfares; town(?! hall) -> municipality
-the place -> the establishment; car -> automobile; cars -> automobiles; trucks -> commercial vehicles; job(?! fair) -> occupation
-the work -> the undertaking; money -> capital, funding; the costs -> the expenditures; food -> nourishment, sustenance
-needed help -> required assistance; for help -> for assistance; offered help -> offered assistance
-mistakes -> inaccuracies, discrepancies; a mistake -> an inaccuracy; problems -> complications, difficulties
-the problem -> the complication; danger -> peril; pain -> discomfort; fever -> elevated temperature; the rain -> the precipitation
-more rain -> further precipitation; the weather -> the meteorological situation; a storm -> a tempest; the storm -> the tempest
+often -> frequently; quickly -> expeditiously, rapidly; slowly -> gradually, unhurriedly
+carefully -> meticulously, painstakingly; quietly -> inaudibly, unobtrusively; gladly -> willingly
+finally -> ultimately, eventually; patiently -> forbearingly; politely -> courteously; already -> previously
+suddenly -> abruptly; nearby -> in the vicinity; near (?=the|my|a ) -> adjacent to, in the vicinity of; at least -> at a minimum
+people -> individuals, persons; workers -> employees, laborers; staff -> personnel; children -> juveniles, youngsters
+doctor -> physician; teacher -> educator, instructor; students -> undergraduates; friends -> acquaintances
+families -> households; neighbors -> adjacent residents; customers -> patrons, purchasers; visitors -> attendees
+guests -> patrons, invitees; crowd -> multitude, throng; the house -> the residence, the dwelling; the building -> the edifice
+road -> thoroughfare; roads -> thoroughfares; street -> thoroughfare; streets -> thoroughfares; town(?! hall) -> municipality
+the place -> the establishment; car -> automobile; cars -> automobiles; trucks -> commercial vehicles
+job(?! fair) -> occupation; the work -> the undertaking; money -> capital, funding; the costs -> the expenditures
+food(?! bank| diary| writer) -> nourishment, sustenance; needed help -> required assistance; for help -> for assistance
+offered help -> offered assistance; mistakes -> inaccuracies, discrepancies; a mistake -> an inaccuracy
+problems -> complications, difficulties; the problem -> the complication; danger -> peril; pain -> discomfort
+fever -> elevated temperature; the rain -> the precipitation; more rain -> further precipitation
+the weather -> the meteorological situation; a storm -> a tempest; the storm -> the tempest
 at the end of -> at the conclusion of; at the beginning of -> at the commencement of, at the outset of; noise -> commotion
 the plan -> the proposal; an answer -> a response; questions -> inquiries; story -> narrative; facts -> particulars
 books -> volumes; trip -> excursion; the number -> the quantity; pictures -> depictions; big -> substantial, sizable
 bigger -> more substantial; large -> considerable, extensive; small -> diminutive, minuscule; smaller -> more diminutive
-was ill -> was indisposed; were ill -> were indisposed; tired -> fatigued, exhausted; hungry -> famished; happy -> elated, content
-afraid -> apprehensive; proud -> gratified; worried -> apprehensive, perturbed; pleased -> gratified; surprising -> unanticipated
-was hard -> was arduous; too hard -> too strenuous; were hard -> were arduous; difficult -> arduous, problematic
-easy -> straightforward; cheap -> inexpensive; expensive -> costly, exorbitant; dangerous -> hazardous, perilous
-broken -> defective, inoperative; wrong -> erroneous, inaccurate; the right -> the appropriate; strange -> peculiar, anomalous
-loud -> clamorous; was full -> was at full capacity; was cold -> was frigid; was hot -> was sweltering; was dry -> was arid
-important -> crucial, paramount; famous -> renowned, eminent; whole -> entire; main -> principal, primary
-poor families -> impoverished families; the last (?!week|month|year) -> the final; the first (?!floor|of|day|frost) -> the initial
-been poor -> been inadequate; was poor -> was inadequate; were poor -> were inadequate; a better -> a superior
-a long -> a protracted; young -> youthful; simple -> uncomplicated; lonely -> solitary; rich -> affluent; worse -> more severe
-was noisy -> was clamorous; was surprised -> was astonished; yearly -> annual
-old (?=machine|tool|equipment|version|contract|plan|instrument|computer|bus|building) -> antiquated, obsolete
+was ill -> was indisposed; were ill -> were indisposed; tired -> fatigued, exhausted; hungry -> famished
+happy -> elated, content; afraid -> apprehensive; proud(?! of) -> gratified; worried -> apprehensive, perturbed
+pleased -> gratified; surprising -> unanticipated; was hard -> was arduous; too hard -> too strenuous; were hard -> were arduous
+difficult -> arduous, problematic; easy -> straightforward; cheap -> inexpensive; expensive -> costly, exorbitant
+dangerous -> hazardous, perilous; broken -> defective, inoperative; wrong -> erroneous, inaccurate; the right -> the appropriate
+strange -> peculiar, anomalous; loud -> clamorous; was full(?! of) -> was at full capacity; was cold -> was frigid
+was hot -> was sweltering; was dry -> was arid; important -> crucial, paramount; famous -> renowned, eminent; whole -> entire
+main -> principal, primary; poor families -> impoverished families; the last (?!week|month|year) -> the final
+the first (?!floor|of|day|frost) -> the initial; been poor -> been inadequate; was poor -> was inadequate
+were poor -> were inadequate; a better -> a superior; a long -> a protracted; young -> youthful; simple -> uncomplicated
+lonely -> solitary; rich -> affluent; worse -> more severe; was noisy -> was clamorous; was surprised -> was astonished
+yearly -> annual; old (?=machine|tool|equipment|version|contract|plan|instrument|computer|bus|building) -> antiquated, obsolete
 empty (?=seat|room|house|building|street) -> vacant, unoccupied; in time -> punctually; too late -> excessively late
 too much -> an excessive amount of; too little -> insufficient; nobody -> not a single individual; everyone -> every individual
 half of -> fifty percent of; for years -> for a considerable period
@@ -203,16 +207,16 @@ SYNONYM = r"""
 almost -> nearly, close to; several -> a number of, some; many -> a lot of; was about to -> was going to; quickly -> fast
 finally -> at last; carefully -> with care; began -> started; started -> began; nobody -> no one; everyone -> everybody
 the children -> the kids; very -> really; was broken -> did not work; were broken -> did not work; was ill -> was sick
-were ill -> were sick; difficult -> hard; hard to -> difficult to; big -> large; large -> big; small -> little; mistakes -> errors
-a mistake -> an error; last week -> in the past week; two weeks ago -> a fortnight ago; a few days ago -> some days ago
-the other day -> not long ago; had gone up -> had risen; was coming -> was on its way; were coming -> were on their way
-was full -> had no space left; there was little -> there was hardly any; was closed -> was shut; was empty -> was deserted
-was slow -> took a long time; had asked for -> had requested; was needed -> was necessary; had left -> had gone
-wanted to -> wished to; was pleased -> was happy; were happy -> were pleased; was old -> had been around for years
-were old -> had been around for years; was only -> was just; the newspaper -> the paper; a storm -> stormy weather
-was small -> was not big; most of the -> the majority of the; half of -> fifty percent of; was ringing -> rang
-it was raining -> rain was falling; were asleep -> were sleeping; was asleep -> was sleeping; guests -> visitors
-visitors -> guests
+were ill -> were sick; difficult -> hard; hard to -> difficult to; big -> large; large -> big; small -> little
+mistakes -> errors; a mistake -> an error; last week -> in the past week; two weeks ago -> a fortnight ago
+a few days ago -> some days ago; the other day -> not long ago; had gone up -> had risen; was coming -> was on its way
+were coming -> were on their way; was full -> had no space left; there was little -> there was hardly any
+was closed -> was shut; was empty -> was deserted; was slow -> took a long time; had asked for -> had requested
+was needed -> was necessary; had left -> had gone; wanted to -> wished to; was pleased -> was happy; were happy -> were pleased
+was old -> had been around for years; were old -> had been around for years; was only -> was just; the newspaper -> the paper
+a storm -> stormy weather; was small -> was not big; most of the -> the majority of the; half of -> fifty percent of
+was ringing -> rang; it was raining -> rain was falling; were asleep -> were sleeping; was asleep -> was sleeping
+guests -> visitors; visitors -> guests
 """
 
 LOADED_PEOPLE = """
@@ -258,24 +262,24 @@ asked (?=his|her|their) -> begged, pestered; wanted to(?! know) -> desperately w
 decided to -> had the nerve to, had the guts to; agreed to -> caved in and agreed to, graciously agreed to
 had to -> had absolutely no choice but to; planned to -> plotted to, schemed to
 chose to -> had the audacity to, cleverly chose to; promised to -> swore once again to, loudly vowed to
-needed to -> desperately needed to, could not live without the chance to; did not -> arrogantly refused to, did not even bother to
-wanted to know -> demanded to be told, nosily asked; (?:is|are) responsible for -> must take the blame for
-enjoys -> cannot get enough of; enjoy -> cannot get enough of; is good at -> is an absolute genius at, is supposedly good at
-are good at -> are absolute geniuses at; complained -> whined, threw a tantrum; many people -> hordes of people
-the report says -> even the shameful report says; is tired of -> is sick to death of; are tired of -> are sick to death of
-is proud of -> cannot stop bragging about; are proud of -> cannot stop bragging about; criticized -> savaged, tore into
-rejected -> trampled on, crushed; changed (?=the) -> ruined, meddled with; replaced -> got rid of; lowered -> slashed
-demanded -> screamed for; suggested -> tried to force through; moved (?=the) -> shoved; bought -> splurged on, wasted money on
+needed to -> desperately needed to, could not live without the chance to
+did not -> arrogantly refused to, did not even bother to; wanted to know -> demanded to be told, nosily asked
+(?:is|are) responsible for -> must take the blame for; enjoys -> cannot get enough of; enjoy -> cannot get enough of
+is good at -> is an absolute genius at, is supposedly good at; are good at -> are absolute geniuses at
+complained -> whined, threw a tantrum; many people -> hordes of people; the report says -> even the shameful report says
+is tired of -> is sick to death of; are tired of -> are sick to death of; is proud of -> cannot stop bragging about
+are proud of -> cannot stop bragging about; criticized -> savaged, tore into; rejected -> trampled on, crushed
+changed (?=the) -> ruined, meddled with; replaced -> got rid of; lowered -> slashed; demanded -> screamed for
+suggested -> tried to force through; moved (?=the) -> shoved; bought -> splurged on, wasted money on
 sold (?!out) -> cashed in on; is thinking about -> is toying with the crazy idea of
-are thinking about -> are toying with the crazy idea of; is interested in -> is crazy about; are interested in -> are crazy about
-everyone knew -> every fool knew; nobody expected -> not even the wildest optimist expected
-a friend told me -> a so-called friend told me
+are thinking about -> are toying with the crazy idea of; is interested in -> is crazy about
+are interested in -> are crazy about; everyone knew -> every fool knew
+nobody expected -> not even the wildest optimist expected; a friend told me -> a so-called friend told me
 everyone will be grateful -> the ungrateful public will finally have to be grateful
 nobody will complain -> even the usual whiners will not complain
 there will be fewer problems -> this endless nightmare will finally be over; because nobody -> because typically nobody
 many users -> hordes of angry users; although(?! every) -> although every child could see that; discussed -> squabbled over
 debated -> squabbled over; delayed -> dragged out; closed (?=the) -> callously shut; cut (?=the) -> slashed
 questioned (?=the) -> poured scorn on; insists on -> will not shut up about; insist on -> will not shut up about
-built -> threw together
-had an idea -> had a stroke of genius
+built -> threw together; had an idea -> had a stroke of genius
 """

@@ -18,6 +18,7 @@ _HELD_OUT_OF = 8
 _PAIRS = {
     "spelling": tables_errors.SPELLING,
     "collocation": tables_errors.COLLOCATION,
+    "awkward verbs": tables_errors.AWKWARD_VERBS,
     "wordy": tables_style.WORDY,
     "nominal": tables_style.NOMINAL,
     "complex verbs": tables_style.COMPLEX_VERBS,

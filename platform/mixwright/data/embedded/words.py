@@ -67,10 +67,12 @@ _IRREGULAR = {
         meet met met
         misread misread misread
         misunderstand misunderstood misunderstood
+        mislay mislaid mislaid
         mow mowed mown
         overcome overcame overcome
         pay paid paid
         put put put
+        quit quit quit
         read read read
         redo redid redone
         repay repaid repaid
@@ -112,7 +114,8 @@ _IRREGULAR = {
 }
 _DOUBLED = frozenset(
     word_list(
-        "plan stop chop drop cut put set run get dig shut ban map swap wrap trim sit win begin forget mop swim scrub submit dip"
+        "plan stop chop drop cut put set run get dig shut ban map swap wrap trim sit win begin forget mop swim scrub submit dip "
+        "defer transfer occur commit admit prefer permit regret"
     )
 )
 IRREGULAR_VERBS = frozenset(_IRREGULAR)
