@@ -79,7 +79,7 @@ def _draw(task: str, split: Split, rng: Random, *, name: str, source: str) -> Ex
             text=row.text,
             references=(row.answer,),
             instruction=row.instruction,
-            group=f"{row.kind}/{normalized(row.answer)}",
+            group=f"{row.kind}/{normalized(row.content)}",
         )
     text, references, key = _WRITERS[task](rng, split)
     return Example(id=name, source=source, task=task, text=text, references=references, group=key)

@@ -33,6 +33,11 @@ class GenericRow(NamedTuple):
     text: str
     answer: str
 
+    @property
+    def content(self) -> str:
+        """What stands on one side of a split as a whole: the given sentence, or the answer that decides the split."""
+        return self.text if self.kind in TEXT_KINDS else self.answer
+
 
 FREE_KINDS: dict[str, Callable[[Random], Drawn]] = {**NUMBER_KINDS, **WORD_KINDS}
 """Kinds whose split hangs on the content's hash."""

@@ -116,7 +116,7 @@ def _conversion(rng: Random) -> Drawn:
 
 
 def _celsius(rng: Random) -> Drawn:
-    celsius = 5 * rng.randint(-8, 24)
+    celsius = 5 * rng.randint(0, 60)
     fahrenheit = celsius * 9 // 5 + 32
     ask = rng.choice((f"Convert {celsius} degrees Celsius to Fahrenheit.", f"What is {celsius} °C in degrees Fahrenheit?"))
     return ask, "", f"{celsius} degrees Celsius are {fahrenheit} degrees Fahrenheit."

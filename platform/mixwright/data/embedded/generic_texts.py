@@ -97,7 +97,7 @@ def _last_word(rng: Random, split: Split) -> Drawn:
     text, _ = draw_sentence(rng, split)
     words = text.rstrip(".?").split()
     place, word = rng.choice((("first", words[0]), ("last", words[-1]), ("second", words[1])))
-    return f"What is the {place} word of this sentence?", text, f"The {place} word is '{word.strip(',')}'."
+    return f"What is the {place} word of this sentence?", text, f"It is '{word.strip(',')}'."
 
 
 TEXT_KINDS: dict[str, Callable[[Random, Split], Drawn]] = {
