@@ -20,7 +20,7 @@ from typing import IO, Any
 import yaml
 
 from mixwright.config import SweepConfig, dump_yaml
-from mixwright.errors import RunError
+from mixwright.errors import DataError, RunError
 from mixwright.models import COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
 

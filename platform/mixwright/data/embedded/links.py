@@ -112,7 +112,8 @@ def _loose_purpose(rng: Random, event: Event) -> tuple[str, tuple[str, ...]]:
 
 def _meanwhile(rng: Random, event: Event) -> tuple[str, tuple[str, ...]]:
     background = event.scene.pick(rng, "while")
-    return f"{sentence(background)} {sentence(event.past())} This was at the same time.", (
+    hint = rng.choice(("This was at the same time.", "Both happened at once.", "It was during that time."))
+    return f"{sentence(background)} {sentence(event.past())} {hint}", (
         sentence(f"while {background},", event.past()),
         sentence(event.past(), "while", background),
     )

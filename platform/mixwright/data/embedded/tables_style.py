@@ -79,7 +79,7 @@ new -> brand new; results -> end results; the cause -> the root cause; chose to 
 was cheaper -> was less expensive in terms of cost; was easier -> was easier and less difficult; problems -> problematic issues
 the plan was -> the plan for the future was; the idea -> the concept behind the idea
 too slow -> excessively slow in terms of speed; was too -> was altogether too; were too -> were altogether too
-was almost -> was very nearly almost; there was -> there existed; there were -> there existed
+was almost -> was very nearly almost; there was(?! not| too) -> there existed; there were(?! not| too) -> there existed
 again -> once again for another time; the fact -> the actual fact; in ten years -> over the space of ten years
 for years -> for a period of many years; all day -> throughout the whole of the day; at night -> during the night-time hours
 by himself -> by himself without the help of others; by herself -> by herself without the help of others

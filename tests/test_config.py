@@ -1,0 +1,115 @@
+"""Configuration: unknown keys, all problems at once, overrides, and every shipped search space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mixwright.config import SweepConfig, load_config
+from mixwright.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return path
+
+
+def problem(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(folder, text), overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: x\nmixtur: {size: 3}\n", "unknown key `mixtur`; did you mean 'mixture'?"),
+        ("name: x\ntrain: {learnin_rate: 3}\n", "unknown key `train.learnin_rate`; did you mean 'learning_rate'?"),
+        ("name: x\nmixture: {generic_fraction: 1.5}\n", "mixture.generic_fraction: must be less than or equal to 1, got 1.5"),
+        ("name: x\nmixture: {generic_fraction: .nan}\n", "mixture.generic_fraction: must be a finite number"),
+        (
+            "name: x\nmixture: {task_weights: {a: 0.3}}\n",
+            "task weights must sum to 1, got 0.3000; rescale them or set `normalize: true`",
+        ),
+        ("name: x\nmixture: {budget: scenario_examples, generic_fraction: 1.0}\n", "leaves no scenario examples"),
+        ("name: x\nsearch: {trials: 4}\n", "no parameters are searched, so all 4 trials would be the same; set trials: 1"),
+        ("name: x\nsearch: {parameters: {lora.rnk: {choices: [4]}}}\n", "unknown key `lora.rnk`; did you mean 'rank'?"),
+        ("name: x\nsearch: {parameters: {lora.rank: {choices: [4, 0]}}}\n", "lora.rank: must be greater than or equal to 1, got 0"),
+        ("name: x\nsearch: {parameters: {lora.rank: {low: 8, high: 4}}}\n", "low must be below high, got 8.0 and 4.0"),
+        ("name: x\nsearch: {scheduler: {rungs: [0.5, 0.9]}}\n", "rungs must rise from above 0 to 1, got [0.5, 0.9]"),
+        ("name: x\ndata: {sources: [{name: a, format: m3}]}\n", "data.sources.0.format: must be"),
+        ("name: x\ndata: {sources: []}\n", "data.sources: "),
+        ("question: x\n", "`name` is missing"),
+        ("name: x\nname: y\n", "the key 'name' stands twice"),
+        ("name: [\n", "not valid YAML"),
+        ("- a\n", "must be a mapping of keys to values, got list"),
+        ("", "is empty"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_rule_and_value(tmp_path: Path, text: str, expected: str) -> None:
+    message = problem(tmp_path, text)
+    assert expected in message
+    assert "space.yaml" in message
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    message = problem(
+        tmp_path,
+        "name: x\nmixture: {generic_fraction: 2, task_weights: {a: 0.3}}\ntrain: {zero_stage: 4}\nmodle: {}\n",
+    )
+    assert message.splitlines()[0].endswith("4 problems")
+    for part in ("generic_fraction", "sum to 1", "zero_stage", "modle"):
+        assert part in message
+
+
+def test_a_missing_file_and_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_config(tmp_path)
+    path = tmp_path / "space.yaml"
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(ConfigError, match="must be UTF-8, byte 6 is not"):
+        load_config(path)
+
+
+def test_overrides_are_checked_like_the_file(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "name: x\n"), ["train.zero_stage=2", "model.name=some/hub-id"])
+    assert (config.train.zero_stage, config.model.name) == (2, "some/hub-id")
+    assert "did you mean 'zero_stage'" in problem(tmp_path, "name: x\n", "train.zero_stag=2")
+    assert "must read key=value" in problem(tmp_path, "name: x\n", "train.zero_stage")
+
+
+def test_a_trial_s_values_are_validated_and_whole_floats_become_ints() -> None:
+    config = SweepConfig(name="x")
+    assert config.with_values({"lora.rank": 8.0}).lora.rank == 8
+    with pytest.raises(ConfigError, match=r"unknown key `lora.width`"):
+        config.with_values({"lora.width": 8})
+
+
+def test_searched_task_weights_are_rescaled(tmp_path: Path) -> None:
+    config = load_config(
+        write(
+            tmp_path,
+            "name: x\nmixture: {task_weights: {a: 0.5, b: 0.5}}\n"
+            "search: {trials: 2, parameters: {mixture.task_weights.a: {low: 0.0, high: 1.0}}}\n",
+        )
+    )
+    assert config.with_values({"mixture.task_weights.a": 0.9}).mixture.normalize
+
+
+def test_paths_are_absolute_since_workers_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write(tmp_path, "name: x\nscenario: other.yaml\nmodel: {name: models/mine}\n"))
+    assert config.scenario == str(tmp_path / "other.yaml")
+    assert config.model.name == str(tmp_path / "models" / "mine")
+
+
+def test_the_resolved_configuration_loads_as_itself(tmp_path: Path) -> None:
+    from mixwright.config import dump_yaml
+
+    config = load_config(Path(__file__).parent.parent / "search_spaces" / "demo.yaml")
+    assert load_config(write(tmp_path, dump_yaml(config))) == config
