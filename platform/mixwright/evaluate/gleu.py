@@ -57,7 +57,7 @@ class Gleu:
 
     tokens: Literal["13a", "as_is"] = "13a"
     """13a (letters keep their case) for text as written; as_is for text that is tokenised already, like JFLEG's own files.
-    On detokenised JFLEG, 13a stays within about 0.1 points of the score of the original tokens; white space alone is 3 points off."""
+    On detokenised JFLEG, 13a stays within about 0.1 points of the original tokens; white space alone is 3 points off."""
     name: str = "gleu"
 
     def statistics(self, sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]]) -> FloatArray:
