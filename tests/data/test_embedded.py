@@ -14,9 +14,10 @@ import pytest
 
 from mixwright.data.embedded import CLEAN_SHARE, TASKS, embedded_rows
 from mixwright.data.embedded.damage import add_slips, detokenize, misspell, tokens
+from mixwright.data.embedded.frames import draw_sentence
 from mixwright.data.embedded.generic import KINDS, split_of
 from mixwright.data.embedded.generic_numbers import NUMBER_KINDS
-from mixwright.data.embedded.grammar import draw_sentence, scenes
+from mixwright.data.embedded.grammar import scenes
 from mixwright.data.embedded.links import other_orders
 from mixwright.data.embedded.tables_facts import REVIEWS
 from mixwright.data.embedded.vocabulary import available, available_entries, is_held_out

@@ -17,7 +17,8 @@ from random import Random
 from typing import NamedTuple
 
 from mixwright.data.embedded import tables_errors
-from mixwright.data.embedded.grammar import draw_sentence, scenes
+from mixwright.data.embedded.frames import draw_sentence
+from mixwright.data.embedded.grammar import scenes
 from mixwright.data.embedded.vocabulary import available, pairs
 from mixwright.data.embedded.words import IRREGULAR_VERBS, NAMES, inflect, word_list
 from mixwright.records import SPLITS, Split

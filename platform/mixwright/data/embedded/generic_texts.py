@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from mixwright.data.embedded.grammar import FUTURE_TIMES, PAST_TIMES, draw_event, draw_sentence, scenes
+from mixwright.data.embedded.frames import draw_sentence
+from mixwright.data.embedded.grammar import FUTURE_TIMES, PAST_TIMES, draw_event, scenes
 from mixwright.data.embedded.words import sentence
 from mixwright.records import Split
 

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from mixwright.data.embedded.grammar import FUTURE_TIMES, PAST_TIMES, Event, draw_event, draw_sentence, second_event
+from mixwright.data.embedded.frames import draw_sentence
+from mixwright.data.embedded.grammar import FUTURE_TIMES, PAST_TIMES, Event, draw_event, second_event
 from mixwright.data.embedded.style import Row, apply, swaps, verb_rules, word_rules
 from mixwright.data.embedded.words import lower_first, sentence
 from mixwright.records import Split

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from mixwright.data.embedded.grammar import Event, draw_event, draw_sentence, relative, second_event
+from mixwright.data.embedded.frames import draw_sentence
+from mixwright.data.embedded.grammar import Event, draw_event, relative, second_event
 from mixwright.data.embedded.vocabulary import available, available_entries
 from mixwright.data.embedded.words import inflect, lower_first, sentence, word_list
 from mixwright.records import Split
