@@ -59,7 +59,7 @@ $(VENV)/.complete-dev: $(VENV)/.complete
 	@touch $@
 
 demo: setup ## Sweep, serve, evaluate and report on the embedded scenario; under 15 minutes on two cores
-	@python jobs/sweep.py search_spaces/demo.yaml
+	@python jobs/sweep.py search_spaces/demo.yaml $(if $(wildcard runs/demo/study.db),--resume)
 
 sweep: setup ## The same for a search space of your own: make sweep SPACE=my.yaml
 	@python jobs/sweep.py $(SPACE)

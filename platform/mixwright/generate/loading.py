@@ -59,6 +59,7 @@ def _check_name(name: str, folder: Path) -> None:
 
 def _with_saved_adapter(model: Any, name: str, folder: Path) -> Any:
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     if not (folder / ADAPTER_WEIGHTS).exists():
         raise ModelError(f"{folder}: has no {ADAPTER_WEIGHTS}; pickled adapters are not read, save it as safetensors")
@@ -67,8 +68,8 @@ def _with_saved_adapter(model: Any, name: str, folder: Path) -> Any:
             model.load_adapter(str(folder), adapter_name=name)
             return model
         return PeftModel.from_pretrained(model, str(folder), adapter_name=name)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         reason = str(error).strip().splitlines()
         raise ModelError(
-            f"{folder}: the adapter does not fit the base model: {reason[-1].strip() if reason else error!r}"
+            f"{folder}: the adapter is damaged or does not fit the base model: {reason[-1].strip() if reason else error!r}"
         ) from error

@@ -157,7 +157,7 @@ def read_trials(path: Path) -> list[TrialRecord]:
             continue
         try:
             records.append(from_json(TrialRecord, json.loads(line)))
-        except ValueError as error:
+        except (ValueError, DataError) as error:
             raise RunError(
                 f"{path / TRIALS_FILE}:{number}: not a trial: {error}; remove the line to run that trial again"
             ) from None
