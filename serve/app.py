@@ -11,21 +11,23 @@ is filled by whoever is waiting. The ingress holds no model and is not multiplex
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
 
 from mixwright.config import ModelConfig, ServeConfig
 from mixwright.errors import MixwrightError, ServeError
+from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.engine import Request
 from mixwright.scenarios import Scenario
@@ -41,7 +43,10 @@ MAX_QUEUED_QUESTIONS = 4096
 """Texts waiting at the ingress beyond that; more are refused with status 503."""
 MAX_REQUESTS = 1000
 """HTTP requests that the ingress works on at once."""
-START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
+"""Of the first answer, once Serve says that the application is ready."""
+QUIET = LoggingConfig(enable_access_log=False)
+"""A line a request would drown the progress of the sweep that asks."""
 
 
 class EngineReplica:
@@ -123,19 +128,29 @@ def build(args: dict[str, Any]) -> serve.Application:
 def application(endpoint: Endpoint) -> serve.Application:
     """Ingress and replicas of one endpoint."""
     batch = endpoint.serve.max_batch_size
+    resources = {"num_cpus": endpoint.serve.cpus_per_replica, "num_gpus": endpoint.serve.gpus_per_replica}
     engine: Any = serve.deployment(
         EngineReplica,
         name="engine",
-        ray_actor_options={"num_cpus": endpoint.serve.cpus_per_replica, "num_gpus": endpoint.serve.gpus_per_replica},
+        ray_actor_options={**resources, **_finds_this_package()},
         max_ongoing_requests=QUEUED_BATCHES * batch,
         max_queued_requests=MAX_QUEUED_QUESTIONS,
     )
-    ingress: Any = serve.deployment(Ingress, name="ingress", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=MAX_REQUESTS)
+    ingress: Any = serve.deployment(
+        Ingress, name="ingress", ray_actor_options={"num_cpus": 0, **_finds_this_package()}, max_ongoing_requests=MAX_REQUESTS
+    )
     front = Front(
         model=endpoint.model.name, adapters=tuple(endpoint.adapters), scenario=endpoint.scenario, run_dir=endpoint.run_dir
     )
     bound: serve.Application = ingress.bind(engine.bind(endpoint), front)
     return bound
+
+
+def _finds_this_package() -> dict[str, Any]:
+    """Replicas belong to Serve's controller and do not inherit the driver's sys.path, on which this folder stands."""
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    return {"runtime_env": {"env_vars": {"PYTHONPATH": path}}}
 
 
 def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scenario, *, precision: Precision = "auto") -> str:
@@ -148,12 +163,14 @@ def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scen
     check_port(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
-        serve.run(application(endpoint), name=APP_NAME, route_prefix="/")
+        serve.run(application(endpoint), name=APP_NAME, route_prefix="/", logging_config=QUIET)
     except RuntimeError as error:
+        cause = _cause(error)
         stop()
-        raise ServeError(f"the endpoint did not start: {_cause(error)}") from error
+        raise ServeError(f"the endpoint did not start: {cause}") from error
     url = f"http://{config.host}:{config.port}"
-    _wait_until_healthy(url)
+    with EndpointClient(url, timeout_s=ANSWER_TIMEOUT_S) as client:
+        client.health()
     return url
 
 
@@ -177,19 +194,11 @@ def check_port(config: ServeConfig) -> None:
             raise ServeError(f"serve.port: {config.host}:{config.port} cannot be used ({error.strerror}); {way_out}") from None
 
 
-def _wait_until_healthy(url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/healthz", timeout=10).status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise ServeError(f"{url}: no answer from /healthz within {START_TIMEOUT_S:.0f} s; see `serve status` and the Ray dashboard")
-
-
 def _cause(error: RuntimeError) -> str:
-    """The line of Serve's report that names our error, else its first line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "Error: " in line), lines[0] if lines else "no reason given")
+    """The last error line that a replica reported, else the first line of Serve's own report."""
+    application = serve.status().applications.get(APP_NAME)
+    deployments = application.deployments.values() if application else ()
+    reports = [deployment.message for deployment in deployments] + [str(error)]
+    lines = [line.strip() for report in reports for line in report.splitlines()]
+    named = [line for line in lines if re.match(r"([A-Za-z_]\w*\.)*\w+Error: ", line)]
+    return named[-1] if named else str(error).splitlines()[0]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import ModelConfig, ServeConfig, Settings, SweepConfig, expand_environment, load_config, validate
+from mixwright.config import ModelConfig, ServeConfig, SweepConfig, load_config
 from mixwright.errors import ServeError
 from mixwright.generate.loading import adapter_folders
 from mixwright.scenarios import Scenario, load_scenario
+from mixwright.settings import Settings, expand_environment, validate
 
 Precision = Literal["auto", "bf16", "fp32"]
 

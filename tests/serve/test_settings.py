@@ -7,10 +7,11 @@ import socket
 import pytest
 from serve.settings import of_run, resolve
 
-from mixwright.config import ModelConfig, ServeConfig, SweepConfig, dump_yaml
+from mixwright.config import ModelConfig, ServeConfig, SweepConfig
 from mixwright.errors import ConfigError, ServeError
 from mixwright.models import COMPLETE
 from mixwright.scenarios import Instructions, Scenario, Task
+from mixwright.settings import dump_yaml
 
 SCENARIO = Scenario(
     name="made_up",
