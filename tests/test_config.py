@@ -109,7 +109,7 @@ def test_paths_are_absolute_since_workers_run_elsewhere(tmp_path: Path, monkeypa
 
 
 def test_the_resolved_configuration_loads_as_itself(tmp_path: Path) -> None:
-    from mixwright.config import dump_yaml
+    from mixwright.settings import dump_yaml
 
     config = load_config(Path(__file__).parent.parent / "search_spaces" / "demo.yaml")
     assert load_config(write(tmp_path, dump_yaml(config))) == config

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixwright.config import SweepConfig, load_config, validate
+from mixwright.config import SweepConfig, load_config
+from mixwright.settings import validate
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -6,27 +6,23 @@ Everything that can be checked without data, model or cluster is checked here, b
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from mixwright.errors import ConfigError, did_you_mean
+from mixwright.errors import ConfigError
 from mixwright.records import GENERIC
+from mixwright.settings import TAGGED_KINDS, Settings, load_yaml, set_dotted, validate
 
 FORMATS = ("embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub")
 ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
@@ -47,12 +43,6 @@ LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """Base of every configuration type: frozen, keyword-only, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class ModelConfig(Settings):
@@ -98,9 +88,9 @@ class SourceConfig(Settings):
     """File or folder, from `data.root` where relative; a folder is read file by file (in m2 each file is a group)."""
     references: tuple[str, ...] = ()
     """parallel: the reference files, aligned with `path` line by line."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     """iterater, jsonl, hub: label in the task column -> task; rows of other labels are left out and counted."""
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     """jsonl, hub: our field (text, references, instruction, task, group) -> the file's column; the same name where left out."""
     hub_id: str | None = None
     """hub: dataset id, or a local folder that `datasets` can load."""
@@ -128,7 +118,9 @@ class SourceConfig(Settings):
         if self.format == "parallel" and not self.references:
             raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
         for setting, formats in READ_BY_FORMATS.items():
-            if self.format not in formats and getattr(self, setting) != type(self).model_fields[setting].default:
+            if self.format not in formats and getattr(self, setting) != type(self).model_fields[setting].get_default(
+                call_default_factory=True
+            ):
                 raise ValueError(f"source '{self.name}': `{setting}` is read by format {' and '.join(formats)} alone; remove it")
         if self.format in ONE_TASK_FORMATS and self.task is None:
             raise ValueError(f"source '{self.name}': format {self.format} needs `task`, since its rows name none")
@@ -159,7 +151,7 @@ class MixtureConfig(Settings):
     """Share of generic rows among the training examples; 0 and 1 are ordinary values."""
     normalize: bool = False
     """Rescale task_weights to sum to 1 instead of refusing them."""
-    task_weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    task_weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
     """Shares of the scenario's trained tasks, summing to 1; empty means equal shares, a task left out gets none."""
     budget: Literal["examples", "tokens", "scenario_examples"] = "examples"
     """What `size` counts and every trial holds fixed."""
@@ -249,6 +241,7 @@ def _kind_of_spec(value: Any) -> str:
     return "choice" if is_choice else "range"
 
 
+TAGGED_KINDS.update(range=RangeSpec, choice=ChoiceSpec)
 SearchedKey = Annotated[Annotated[RangeSpec, Tag("range")] | Annotated[ChoiceSpec, Tag("choice")], Discriminator(_kind_of_spec)]
 
 
@@ -280,7 +273,7 @@ class ObjectiveConfig(Settings):
 class SearchConfig(Settings):
     """What is searched. With `parameters` empty, the sweep is one fine-tune."""
 
-    parameters: dict[str, SearchedKey] = {}
+    parameters: dict[str, SearchedKey] = Field(default_factory=dict)
     """Dotted key (mixture.generic_fraction, lora.rank, mixture.task_weights.fluency, ...) -> range or choices."""
     first: tuple[dict[str, Any], ...] = ()
     """Points to try before the sampler chooses; each names every searched key."""
@@ -396,122 +389,6 @@ def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
     return value
 
 
-def set_dotted(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Sets `a.b.c` in a nested dict; an unknown name on the way is refused.
-
-    Raises:
-        ConfigError: a part of the key is not in the tree.
-    """
-    *parents, last = key.split(".")
-    node: Any = tree
-    for depth, part in enumerate(parents):
-        if not isinstance(node, dict) or part not in node:
-            raise ConfigError(_unknown_key(".".join(parents[: depth + 1]), part, node if isinstance(node, dict) else {}))
-        node = node[part]
-    open_keyed = parents[-1:] in (["task_weights"], ["parameters"], ["labels"], ["columns"])
-    if not isinstance(node, dict) or (last not in node and not open_keyed):
-        raise ConfigError(_unknown_key(key, last, node if isinstance(node, dict) else {}))
-    node[last] = value
-
-
-def _unknown_key(path: str, word: str, choices: Mapping[str, Any]) -> str:
-    known = f"; known here: {', '.join(choices)}" if choices else ""
-    return f"unknown key `{path}`{did_you_mean(word, choices) or known}"
-
-
-T = TypeVar("T", bound=Settings)
-
-
-def validate(kind: type[T], tree: Any, *, where: str) -> T:
-    """A validated `kind`, or one ConfigError that lists every problem with its key, rule and value."""
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{where}: must be a mapping of keys to values, got {type(tree).__name__}")
-    try:
-        return kind.model_validate(tree)
-    except ValidationError as error:
-        items = [item for item in error.errors() if item["type"] != "too_short" or len(item["input"]) == 0]
-        problems = list(dict.fromkeys(line for item in items for line in _problem_lines(kind, item)))
-    if len(problems) == 1:
-        raise ConfigError(f"{where}: {problems[0]}")
-    raise ConfigError(f"{where}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-def _problem_lines(kind: type[Settings], item: Any) -> list[str]:
-    location = list(item["loc"])
-    if location[:2] == ["search", "parameters"] and len(location) > 3:
-        del location[3]  # pydantic's tag of the kind of spec
-    path = ".".join(str(part) for part in location)
-    prefix = f"{path}: " if path else ""
-    if item["type"] == "extra_forbidden":
-        choices = _fields_at(kind, item["loc"][:-1])
-        return [_unknown_key(path, str(location[-1]), dict.fromkeys(choices))]
-    if item["type"] == "missing":
-        is_spec = location[:2] == ["search", "parameters"]
-        return [f"`{path}` is missing" + ("; a searched key takes low and high, or choices" if is_spec else "")]
-    if item["type"] == "value_error":
-        return [prefix + line for line in str(item["ctx"]["error"]).splitlines()]
-    rule = item["msg"][0].lower() + item["msg"][1:]
-    return [f"{prefix}{rule.replace('input should', 'must')}, got {item['input']!r}"]
-
-
-def _fields_at(kind: type[Settings], location: Sequence[Any]) -> list[str]:
-    """Names of the fields of the settings type that `location` leads to; empty where it leads elsewhere."""
-    if "range" in location or "choice" in location:
-        return list((RangeSpec if "range" in location else ChoiceSpec).model_fields)
-    current: type[Settings] = kind
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = current.model_fields.get(part)
-        annotation = field.annotation if field else None
-        nested = (annotation, *getattr(annotation, "__args__", ()))
-        found = next((item for item in nested if isinstance(item, type) and issubclass(item, Settings)), None)
-        if found is None:
-            return []
-        current = found
-    return list(current.model_fields)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Plain YAML, but a key given twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice; remove one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(path: Path) -> Any:
-    """The content of a YAML file.
-
-    Raises:
-        ConfigError: missing, empty, not UTF-8, or not YAML (line and column are named).
-    """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the path of a YAML file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; give the path of a YAML file") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: must be UTF-8, byte {error.start} is not; save the file as UTF-8") from None
-    try:
-        tree = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if tree is None:
-        raise ConfigError(f"{path}: is empty; start from a file in search_spaces/")
-    return tree
-
-
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     """Loads a search space and applies `key=value` overrides (values are YAML).
 
@@ -549,27 +426,3 @@ def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
         name = Path(model["name"]).expanduser()
         if model["name"].startswith((".", "~")) or name.is_dir():
             model["name"] = str(name.resolve())
-
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-def expand_environment(text: str) -> str:
-    """Fills `${NAME}` and `${NAME:-default}` from the environment.
-
-    Raises:
-        ConfigError: a name without a default is not set.
-    """
-
-    def fill(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1], match[2])
-        if value is None:
-            raise ConfigError(f"{text!r}: the environment variable {match[1]} is not set; set it or write ${{{match[1]}:-default}}")
-        return value
-
-    return _VARIABLE.sub(fill, text)
-
-
-def dump_yaml(config: Settings) -> str:
-    """The resolved configuration as YAML, defaults included."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

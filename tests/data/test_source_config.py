@@ -2,8 +2,9 @@
 
 import pytest
 
-from mixwright.config import DataConfig, SourceConfig, validate
+from mixwright.config import DataConfig, SourceConfig
 from mixwright.errors import ConfigError
+from mixwright.settings import validate
 
 
 @pytest.mark.parametrize(

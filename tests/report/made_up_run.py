@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from mixwright.config import SweepConfig, dump_yaml, validate
+from mixwright.config import SweepConfig
 from mixwright.records import (
     BASE,
     COPY,
@@ -26,6 +26,7 @@ from mixwright.records import (
     write_jsonl,
     write_text,
 )
+from mixwright.settings import dump_yaml, validate
 
 SEEN = {"grammaticality": "errant_f0.5", "fluency": "gleu", "clarity": "sari"}
 UNSEEN = {"paraphrasing": "sari"}

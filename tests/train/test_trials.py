@@ -11,7 +11,12 @@ import torch
 from distributed_trials import Step, config, run_trials
 
 RANK_4, RANK_8 = {"lora.rank": 4}, {"lora.rank": 8}
-SCRIPT = [Step("trial_0000", RANK_4, 0), Step("trial_0000", RANK_4, 1), Step("trial_0001", RANK_8, 0), Step("trial_0001", RANK_8, 1)]
+SCRIPT = [
+    Step("trial_0000", RANK_4, 0),
+    Step("trial_0000", RANK_4, 1),
+    Step("trial_0001", RANK_8, 0),
+    Step("trial_0001", RANK_8, 1),
+]
 SWITCHED_AND_RESUMED = [Step("trial_0002", RANK_4, 0), Step("trial_0002", RANK_4, 1, leave_first=True)]
 
 

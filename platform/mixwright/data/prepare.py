@@ -23,13 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixwright.config import DataConfig, SourceConfig, expand_environment
+from mixwright.config import DataConfig, SourceConfig
 from mixwright.data import splits
 from mixwright.data.lengths import fits
 from mixwright.data.readers import read
 from mixwright.errors import DataError, did_you_mean
 from mixwright.records import GENERIC, Example, Split
 from mixwright.scenarios import Scenario
+from mixwright.settings import expand_environment
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mixwright.config import Settings, load_yaml, validate
 from mixwright.errors import ConfigError, did_you_mean
 from mixwright.records import GENERIC, MetricName
+from mixwright.settings import Settings, load_yaml, validate
 
 FOLDER = Path(__file__).parent
 

@@ -19,10 +19,11 @@ from typing import IO, Any
 
 import yaml
 
-from mixwright.config import SweepConfig, dump_yaml
+from mixwright.config import SweepConfig
 from mixwright.errors import DataError, RunError
 from mixwright.models import COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
+from mixwright.settings import dump_yaml
 
 logger = logging.getLogger(__name__)
 
