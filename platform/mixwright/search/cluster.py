@@ -52,7 +52,7 @@ def connected(cluster: ClusterConfig) -> Iterator[None]:
 
 def _prepare_environment() -> None:
     """Settings that every Ray process of ours inherits; what the user has set stands."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress table; ours tells the same in a line
+    for noisy in ("ray.serve", "ray.tune", "ray.train"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     use_own_compiler()

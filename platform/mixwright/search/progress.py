@@ -67,7 +67,7 @@ class Stage:
     def _line(self) -> str:
         done, total, gone = self._done(), self._total(), time.monotonic() - self._started
         fresh = done - self._at_start
-        left = f"about {clock(gone / fresh * max(0.0, total - done))} left" if fresh > 0 else "starting"
+        left = f"about {clock(gone / fresh * max(0.0, total - done))} left" if fresh > 0 else "workers are starting"
         return f"{self._name}: {done:.0f} of about {total:.0f} {self._unit}s, {clock(gone)} gone, {left}"
 
 
