@@ -51,6 +51,11 @@ def test_generic_fraction_is_exact_and_its_ends_are_ordinary(fraction: float) ->
     assert mixture.generic_fraction == fraction
 
 
+def test_the_generic_count_does_not_hang_on_the_task_weights() -> None:
+    for weights in ({}, {"clarity": 0.9, "fluency": 0.1}):
+        assert mix(0.528, size=48, task_weights=weights).counts[GENERIC] == 25
+
+
 def test_task_weights_become_exact_counts() -> None:
     weights = {"clarity": 0.5, "fluency": 0.3, "coherence": 0.2}
     assert mix(0.5, task_weights=weights).counts == {"clarity": 25, "fluency": 15, "coherence": 10, GENERIC: 50}

@@ -3,7 +3,7 @@
 What comes in: the training examples of every task and of the generic pool, and a `MixtureConfig`. What goes out: a
 `Mixture`, the rows in the order in which they are learned. Three rules hold, and the search leans on each:
 
-- counts are exact: generic_fraction and the task weights are turned into whole rows by largest remainder;
+- counts are exact: generic_fraction and the task weights are turned into whole rows by largest remainder, the fraction first;
 - subsets are nested: with the same seed, a mixture with more rows of a task holds the rows of one with fewer, in the
   same order among themselves, so that two trials differ in the ratio and not in the luck of the draw;
 - the order does not depend on where a row stood in its file or a source in the configuration: it hangs on row ids.
@@ -58,6 +58,22 @@ def largest_remainder(total: int, shares: Mapping[str, float]) -> dict[str, int]
     for name in by_remainder[:missing]:
         counts[name] += 1
     return counts
+
+
+def exact_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Counts of the generic rows and of each task, summing to `total`.
+
+    Generic against scenario is settled first, so that the generic count is total x generic_fraction, rounded, whatever the
+    task weights are.
+    """
+    scenario = _scenario_part(shares)
+    halves = largest_remainder(total, {GENERIC: shares[GENERIC], "": sum(scenario.values())})
+    tasks = largest_remainder(halves[""], scenario) if halves[""] else dict.fromkeys(scenario, 0)
+    return {**tasks, GENERIC: halves[GENERIC]}
+
+
+def _scenario_part(shares: Mapping[str, float]) -> dict[str, float]:
+    return {task: share for task, share in shares.items() if task != GENERIC}
 
 
 def task_shares(config: MixtureConfig, trained_tasks: Sequence[str]) -> dict[str, float]:
@@ -115,9 +131,9 @@ def _counts(
     token_count: Callable[[Example], int] | None,
 ) -> dict[str, int]:
     if config.budget == "examples":
-        return largest_remainder(config.size, shares)
+        return exact_counts(config.size, shares)
     if config.budget == "scenario_examples":
-        scenario = largest_remainder(config.size, {task: share for task, share in shares.items() if task != GENERIC})
+        scenario = largest_remainder(config.size, _scenario_part(shares))
         generic = Fraction(config.generic_fraction)
         return {**scenario, GENERIC: round(config.size * generic / (1 - generic))}
     if token_count is None:
@@ -141,7 +157,7 @@ def _counts_within_tokens(
 
     def tokens(rows: int) -> int:
         total = 0
-        for task, count in largest_remainder(rows, shares).items():
+        for task, count in exact_counts(rows, shares).items():
             if count and not ranked.get(task):
                 continue  # an empty pool is told apart by _check_supply
             if count:
@@ -159,7 +175,7 @@ def _counts_within_tokens(
         raise MixtureError(
             f"mixture.size: {config.size} tokens hold not even one row; the smallest budget that fits is {tokens(1)}"
         )
-    return largest_remainder(low, shares)
+    return exact_counts(low, shares)
 
 
 def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], config: MixtureConfig) -> None:
