@@ -113,6 +113,8 @@ def _tune(
             name="tune",
             storage_path=str((run.path / "ray").resolve()),
             callbacks=[TrialRecorder(run, len(config.search.scheduler.rungs))],
+            # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
+            failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
             verbose=0,
         ),
     )
@@ -220,16 +222,22 @@ class TrialRecorder(tune.Callback):
     def __init__(self, run: RunFolder, rungs: int) -> None:
         self._run = run
         self._rungs = rungs
-        self._results: dict[str, list[RungRecord]] = {}
+        self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
+        """Trial id -> step -> rung; a trial that starts again tells the rungs that it has once more."""
+        self._causes: dict[str, str] = {}
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        key = trial.config[TRIAL_KEY]
+        if cause := result.get("cause"):
+            self._causes[key] = cause
+            return
         rung = from_json(RungRecord, result["rung"])
-        self._results.setdefault(trial.config[TRIAL_KEY], []).append(rung)
+        self._rungs_by_step.setdefault(key, {})[rung.step] = rung
         objectives = rung.objectives
         unseen = "" if objectives.unseen is None else f"  unseen {objectives.unseen:.1f}"
         logger.info(
             "%s at step %d: seen %.1f%s  retention %+.3f nats  (%s)",
-            trial.config[TRIAL_KEY],
+            key,
             rung.step,
             objectives.seen,
             unseen,
@@ -238,14 +246,14 @@ class TrialRecorder(tune.Callback):
         )
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._record(trial, cause="")
+        self._record(trial, cause=self._causes.pop(trial.config[TRIAL_KEY], ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._record(trial, cause=_cause(trial))
+        self._record(trial, cause="the lane's process died again and again; see error.txt under ray/tune in the run folder")
 
     def _record(self, trial: Any, cause: str) -> None:
         key = trial.config[TRIAL_KEY]
-        rungs = tuple(self._results.pop(key, ()))
+        rungs = tuple(self._rungs_by_step.pop(key, {}).values())
         finite = (
             all(math.isfinite(value) for value in to_json(rungs[-1].objectives).values() if value is not None) if rungs else False
         )
@@ -287,11 +295,3 @@ def _counts(folder: Any) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     return counts
-
-
-def _cause(trial: Any) -> str:
-    """The innermost sentence of a failed trial's error."""
-    error = trial.get_pickled_error() or trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(cause).__name__

@@ -15,7 +15,9 @@ checkpoint.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from ray import tune
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from mixwright.config import ClusterConfig, SweepConfig
-from mixwright.errors import MixwrightError, TrainError
+from mixwright.errors import MixwrightError
 from mixwright.records import RungRecord, to_json, write_text
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
@@ -138,26 +140,38 @@ class Lane(tune.Trainable):
         self._rung = 0
 
     def step(self) -> dict[str, Any]:
+        """One rung. A trial that cannot go on ends with its `cause` as a result: raising would cost the lane its warm workers."""
         if self._evaluate_base:
             base = self._ask(Assignment(trial_id="", config=self._trial_config, rung=0))
-            write_text(self._setup.run_dir / BASE_FILE, _json(base))
+            if base.result is None:
+                return self._ended(base.cause)
+            write_text(self._setup.run_dir / BASE_FILE, json.dumps(to_json(base.result), indent=2))
             self._evaluate_base = False
-        rung = self._ask(Assignment(trial_id=self._trial_key, config=self._trial_config, rung=self._rung))
+        answer = self._ask(Assignment(trial_id=self._trial_key, config=self._trial_config, rung=self._rung))
+        if not isinstance(answer.result, RungRecord):
+            return self._ended(answer.cause)
+        record = to_json(answer.result)
+        scheduler = self._trial_config.search.scheduler
         self._rung += 1
-        record = to_json(rung)
-        reduction = self._trial_config.search.scheduler.reduction_factor
         return {
             **record["objectives"],
             "rung": record,
-            "halving_time": reduction ** (self._rung - 1),
-            "done": self._rung == len(self._trial_config.search.scheduler.rungs),
+            "halving_time": scheduler.reduction_factor ** (self._rung - 1),
+            "done": self._rung == len(scheduler.rungs),
         }
 
-    def _ask(self, assignment: Assignment) -> RungRecord | Evaluation:
+    def _ended(self, cause: str) -> dict[str, Any]:
+        nothing = dict.fromkeys(("seen", "unseen", "retention"), math.nan)
+        return {
+            **nothing,
+            "cause": cause,
+            "halving_time": self._trial_config.search.scheduler.reduction_factor**self._rung,
+            "done": True,
+        }
+
+    def _ask(self, assignment: Assignment) -> Answer:
         answer: Answer = ray.get(self._channel.assign.remote(assignment))
-        if answer.result is None:
-            raise TrainError(answer.cause)
-        return answer.result
+        return answer
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes the next trial on the warm workers; a fully tuned model cannot, its lane is started anew."""
@@ -167,11 +181,11 @@ class Lane(tune.Trainable):
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """The rung alone: weights and optimiser are in the trial's own checkpoint."""
-        return {"rung": self._rung}
+        """Nothing of Tune's own: a trial that starts again is handed the rungs that it has on disk."""
+        return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        self._rung = checkpoint["rung"] if checkpoint else 0
+        """See `save_checkpoint`."""
 
     def cleanup(self) -> None:
         """Ends the workers and waits until Ray Train has given their placement group back."""
@@ -210,9 +224,3 @@ def scaling(cluster: ClusterConfig) -> ray_train.ScalingConfig:
     return ray_train.ScalingConfig(
         num_workers=cluster.workers, use_gpu=cluster.gpus_per_worker > 0, resources_per_worker=resources, placement_strategy="PACK"
     )
-
-
-def _json(record: Any) -> str:
-    import json
-
-    return json.dumps(to_json(record), indent=2)
