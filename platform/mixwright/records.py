@@ -185,7 +185,7 @@ R = TypeVar("R")
 
 
 def to_json(record: Any) -> Any:
-    """A record as plain JSON values; tuples become lists."""
+    """A record as plain values that JSON takes."""
     return dataclasses.asdict(record)
 
 
@@ -209,7 +209,7 @@ def _revive(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return from_json(hint, value)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, list | tuple):
         return tuple(_revive(args[0], item) for item in value)
     if origin in (types.UnionType, typing.Union) and value is not None:
         return _revive(next(arg for arg in args if arg is not type(None)), value)

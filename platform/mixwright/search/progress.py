@@ -66,8 +66,10 @@ class Stage:
 
     def _line(self) -> str:
         done, total, gone = self._done(), self._total(), time.monotonic() - self._started
-        fresh = done - self._at_start
-        left = f"about {clock(gone / fresh * max(0.0, total - done))} left" if fresh > 0 else "workers are starting"
+        fresh, total = done - self._at_start, max(total, done)
+        left = f"about {clock(gone / fresh * (total - done))} left" if fresh > 0 else "workers are starting"
+        if fresh > 0 and done == total:
+            left = "the last evaluation is under way"
         return f"{self._name}: {done:.0f} of about {total:.0f} {self._unit}s, {clock(gone)} gone, {left}"
 
 

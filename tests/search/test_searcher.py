@@ -1,0 +1,131 @@
+"""The searcher: ids that last, ends that are told properly, and a study that can be taken up after a kill."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+
+from mixwright.config import SweepConfig
+from mixwright.records import Objectives, RungRecord, TrialRecord
+from mixwright.search.searcher import STUDY_NAME, TrialSearch, take_up
+from mixwright.search.space import distributions
+
+NAMES = ("seen", "unseen", "retention")
+GOOD = {"seen": 50.0, "unseen": 30.0, "retention": 0.0, "training_iteration": 2}
+
+
+def config(**search: object) -> SweepConfig:
+    parameters = {"lora.rank": {"low": 2, "high": 64, "log": True}, "mixture.generic_fraction": {"low": 0.0, "high": 1.0}}
+    return SweepConfig.model_validate(
+        {"name": "x", "search": {"trials": 9, "parameters": parameters, "scheduler": {"rungs": [0.5, 1.0]}, **search}}
+    )
+
+
+def searcher(folder: Path, **search: object) -> TrialSearch:
+    return TrialSearch(config(**search), NAMES, f"sqlite:///{folder}/study.db", evaluate_base=True)
+
+
+def study(folder: Path) -> optuna.Study:
+    return optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{folder}/study.db")
+
+
+def record(key: str, status: str = "complete") -> TrialRecord:
+    rung = RungRecord(
+        step=1,
+        examples=1,
+        tokens=1,
+        train_loss=1.0,
+        objectives=Objectives(seen=50.0, unseen=30.0, retention=0.0),
+        task_scores={},
+        seconds=1.0,
+    )
+    return TrialRecord(trial_id=key, number=int(key[-4:]), status=status, params={}, rungs=(rung,))
+
+
+def test_whole_numbers_stay_whole_and_fractions_stay_fractions() -> None:
+    found = distributions(config())
+    assert isinstance(found["lora.rank"], optuna.distributions.IntDistribution)
+    assert isinstance(found["mixture.generic_fraction"], optuna.distributions.FloatDistribution)
+
+
+def test_only_the_first_trial_evaluates_the_base_model(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    flags = [search.suggest(f"ray{i}")["evaluate_base"] for i in range(3)]
+    assert flags == [True, False, False]
+
+
+def test_the_same_seed_draws_the_same_points_and_a_taken_up_study_draws_others(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = searcher(tmp_path / "a").suggest("r0"), searcher(tmp_path / "b").suggest("r0")
+    assert first == second
+    assert searcher(tmp_path / "a").suggest("r1")["mixture.generic_fraction"] != first["mixture.generic_fraction"]
+
+
+def test_first_points_are_tried_first_and_not_again_after_a_resume(tmp_path: Path) -> None:
+    first = [{"lora.rank": 8, "mixture.generic_fraction": 0.0}]
+    suggestion = searcher(tmp_path, first=first).suggest("r0")
+    assert (suggestion["lora.rank"], suggestion["mixture.generic_fraction"]) == (8, 0.0)
+    assert searcher(tmp_path, first=first).suggest("r1")["mixture.generic_fraction"] != 0.0
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "state"),
+    [
+        (GOOD, False, "COMPLETE"),
+        ({**GOOD, "training_iteration": 1}, False, "PRUNED"),
+        ({**GOOD, "seen": math.nan}, False, "FAIL"),
+        ({"training_iteration": 2}, False, "FAIL"),
+        (None, True, "FAIL"),
+        (GOOD, True, "FAIL"),
+    ],
+)
+def test_a_trial_ends_as_what_it_was_and_never_stays_running(tmp_path: Path, result, error: bool, state: str) -> None:
+    search = searcher(tmp_path)
+    search.suggest("r0")
+    search.on_trial_complete("r0", result, error)
+    search.on_trial_complete("r0", result, error)
+    (trial,) = study(tmp_path).get_trials()
+    assert trial.state.name == state
+
+
+def test_a_trial_that_was_running_is_queued_again_under_its_id_with_its_values(tmp_path: Path) -> None:
+    before = searcher(tmp_path).suggest("r0")
+    assert take_up(f"sqlite:///{tmp_path}/study.db", [], NAMES) == ["trial_0000"]
+    after = searcher(tmp_path).suggest("r1")
+    assert {key: after[key] for key in ("trial_id", "lora.rank", "mixture.generic_fraction")} == {
+        key: before[key] for key in ("trial_id", "lora.rank", "mixture.generic_fraction")
+    }
+
+
+def test_taking_up_twice_queues_a_trial_once(tmp_path: Path) -> None:
+    searcher(tmp_path).suggest("r0")
+    url = f"sqlite:///{tmp_path}/study.db"
+    assert take_up(url, [], NAMES) == ["trial_0000"]
+    assert take_up(url, [], NAMES) == []
+    assert sum(trial.state.name == "WAITING" for trial in study(tmp_path).get_trials()) == 1
+
+
+def test_a_record_that_the_study_had_not_heard_of_is_told_to_it(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    for index in range(3):
+        search.suggest(f"r{index}")
+    ended = [record("trial_0000"), record("trial_0001", "stopped"), record("trial_0002", "failed")]
+    assert take_up(f"sqlite:///{tmp_path}/study.db", ended, NAMES) == []
+    assert [trial.state.name for trial in study(tmp_path).get_trials()] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert study(tmp_path).get_trials()[0].values == [50.0, 30.0, 0.0]
+
+
+def test_an_end_without_a_record_is_run_again(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    search.suggest("r0")
+    search.on_trial_complete("r0", GOOD)
+    assert take_up(f"sqlite:///{tmp_path}/study.db", [], NAMES) == ["trial_0000"]
+
+
+def test_an_empty_space_suggests_its_one_point(tmp_path: Path) -> None:
+    search = TrialSearch(SweepConfig(name="x"), NAMES, f"sqlite:///{tmp_path}/study.db", evaluate_base=True)
+    assert search.suggest("r0") == {"trial_id": "trial_0000", "evaluate_base": True}

@@ -1,0 +1,88 @@
+"""Base models and adapters: what is accepted, what is refused in one line, and that a seed fixes the start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixwright.config import LoraConfig, ModelConfig
+from mixwright.errors import ModelError
+from mixwright.models import base_folder, load_base, with_adapter
+
+
+def copied(model: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(model, folder / "copy"))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no folder .*missing; give a model folder, a hub id"):
+        base_folder(ModelConfig(name=str(tmp_path / "missing")))
+
+
+def test_a_folder_without_a_configuration_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no config.json"):
+        base_folder(ModelConfig(name=str(tmp_path)))
+
+
+def test_a_folder_that_holds_another_kind_of_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = copied(tiny_model, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "architectures": ["BertForMaskedLM"]}))
+    with pytest.raises(ModelError, match=r"is no causal LM: its architectures are \['BertForMaskedLM'\]"):
+        base_folder(ModelConfig(name=str(folder)))
+
+
+def test_pickled_weights_are_never_read(tiny_model: Path, tmp_path: Path) -> None:
+    folder = copied(tiny_model, tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickled weights are not read"):
+        base_folder(ModelConfig(name=str(folder)))
+
+
+def test_code_that_comes_with_a_model_is_not_run(tiny_model: Path, tmp_path: Path) -> None:
+    folder = copied(tiny_model, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"model_type": "strange", "auto_map": {"AutoModelForCausalLM": "evil.Evil", "AutoConfig": "evil.Config"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    marker = tmp_path / "ran"
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    with pytest.raises(ModelError):
+        load_base(ModelConfig(name=str(folder)), torch.float32)
+    assert not marker.exists()
+
+
+def test_an_unknown_target_module_is_named(tiny_model: Path) -> None:
+    base = load_base(ModelConfig(name=str(tiny_model)), torch.float32)
+    with pytest.raises(ModelError, match=r"lora.target_modules: .*w_pack"):
+        with_adapter(base.model, LoraConfig(target_modules=("w_pack",)), name="trial", seed=0)
+
+
+def test_an_adapter_starts_the_same_on_a_warm_model_as_on_a_new_one(tiny_model: Path) -> None:
+    def start(warm: bool) -> dict[str, torch.Tensor]:
+        model = load_base(ModelConfig(name=str(tiny_model)), torch.float32).model
+        if warm:
+            model = with_adapter(model, LoraConfig(rank=8), name="trial", seed=3)
+            model.delete_adapter("trial")
+            torch.rand(17)
+        model = with_adapter(model, LoraConfig(rank=4), name="trial", seed=7)
+        return {name: value.detach().clone() for name, value in model.named_parameters() if "lora_" in name}
+
+    new, warm = start(False), start(True)
+    assert new.keys() == warm.keys()
+    assert all(torch.equal(new[name], warm[name]) for name in new)
+
+
+@pytest.mark.model
+def test_the_embedded_model_writes_english() -> None:
+    from mixwright.generate.engine import Request
+    from mixwright.generate.transformers_engine import TransformersEngine
+    from mixwright.prompts import prompt_ids
+
+    base = load_base(ModelConfig(), torch.float32)
+    ids = prompt_ids(base.tokenizer, "What is the capital of France?", "")
+    (answer,) = TransformersEngine(base.model, base.tokenizer).generate([Request(prompt_ids=ids, max_new_tokens=12)])
+    assert "Paris" in answer
