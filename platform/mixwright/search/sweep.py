@@ -20,7 +20,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
-from mixwright.errors import HardwareError
+from mixwright.errors import HardwareError, RunError
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
@@ -59,6 +59,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
 
     Raises:
         HardwareError: the cluster does not hold one trial's workers.
+        RunError: the search was stopped before all trials had ended.
     """
     check_resources(config)
     names = objective_names(scenario)
@@ -88,6 +89,9 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
         with stage:
             _tune(config, setup, run, names, remaining, ended)
         seconds = stage.seconds
+    if (there := len(run.trials())) < config.search.trials:
+        # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
+        raise RunError(f"{run.path}: the search was stopped after {there} of {config.search.trials} trials; go on with --resume")
     return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=precision, seconds=seconds)
 
 
