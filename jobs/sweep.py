@@ -19,13 +19,14 @@ from mixwright import environment, models, report
 from mixwright.config import SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import run_job
-from mixwright.evaluate.client import EndpointClient, evaluate_over_http
-from mixwright.evaluate.runner import copy_predictions, evaluation_rows
-from mixwright.records import BASE, COPY, GENERIC, RunRecord, write_jsonl
+from mixwright.evaluate.client import EndpointClient
+from mixwright.evaluate.runner import evaluation_rows
+from mixwright.evaluate.systems import Questions, evaluate_systems
+from mixwright.records import BASE, GENERIC, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.cluster import connected
-from mixwright.search.finish import BEST, FinalEvaluation, complete_record, searched_record
+from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
 from mixwright.search.sweep import SearchResult, search
@@ -89,11 +90,12 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         seconds = {"endpoint": time.monotonic() - started}
         try:
             logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
-            final = evaluate(url, config, scenario, data, run)
-            seconds["evaluation"] = final.seconds
+            started = time.monotonic()
+            systems = evaluate(url, config, scenario, data, run)
+            seconds["evaluation"] = time.monotonic() - started
         finally:
             stop()
-    run.write_result(complete_record(record, config, scenario, final, seconds))
+    run.write_result(complete_record(record, systems, seconds))
 
 
 def keep_best(
@@ -108,27 +110,27 @@ def keep_best(
     return record
 
 
-def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> FinalEvaluation:
+def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> tuple[SystemRecord, ...]:
     """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows."""
-    rows = evaluation_rows(scenario, data.test, rows=config.evaluation.test_rows, seed=config.search.seed)
-    generic = data.test[GENERIC][: config.evaluation.retention_rows]
-    predictions = {COPY: copy_predictions(rows)}
+    settings, seed = config.evaluation, config.search.seed
+    questions = Questions(
+        scenario=scenario,
+        split="test",
+        rows=evaluation_rows(scenario, data.test, rows=settings.test_rows, seed=seed),
+        generic=data.test[GENERIC][: settings.retention_rows],
+        max_new_tokens=settings.max_new_tokens,
+        draws=settings.bootstrap_draws,
+        seed=seed,
+    )
     answered = Counter[str]()
-    with EndpointClient(url) as client:
-        counts = {"done": lambda: answered.total(), "total": lambda: 2 * len(rows)}
-        with Stage("evaluating base and best", **counts, unit="answer") as stage:
-            for system in (BASE, BEST):
-                predictions[system] = evaluate_over_http(
-                    client,
-                    rows,
-                    system,
-                    max_new_tokens=config.evaluation.max_new_tokens,
-                    on_progress=lambda count: answered.update({"rows": count}),
-                )
-        retention = client.nll(generic, adapter=BASE).nll - client.nll(generic, adapter=BEST).nll
-    for system, answers in predictions.items():
-        write_jsonl(run.path / "predictions" / f"test-{system}.jsonl", answers)
-    return FinalEvaluation(predictions=predictions, retention=retention, seconds=stage.seconds)
+    total = 2 * len(questions.rows)
+    with (
+        EndpointClient(url) as client,
+        Stage("evaluating base and best", done=answered.total, total=lambda: total, unit="answer"),
+    ):
+        return evaluate_systems(
+            client, questions, (BASE, BEST), run.path, on_progress=lambda rows: answered.update({"answers": rows})
+        )
 
 
 if __name__ == "__main__":

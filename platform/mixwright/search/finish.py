@@ -1,6 +1,6 @@
 """Search result and final predictions -> the run's record.
 
-What comes in: what the search found and, once the endpoint has been asked, the predictions of base and best on the test
+What comes in: what the search found and, once the endpoint has been asked, the scores of base, copy and best on the test
 rows. What goes out: the `RunRecord` of result.json. Nothing is measured here.
 """
 
@@ -9,30 +9,16 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mixwright.config import SweepConfig
-from mixwright.evaluate.runner import MEAN_OF_SEEN, differences, score_predictions
-from mixwright.records import BASE, COPY, Prediction, RunRecord, SystemRecord, TrialRecord, to_json
-from mixwright.scenarios import Scenario
+from mixwright.evaluate.runner import MEAN_OF_SEEN
+from mixwright.records import BASE, COPY, RunRecord, SystemRecord, TrialRecord, to_json
 from mixwright.search.objective import Choice, final_objectives, pareto_front
 from mixwright.search.sweep import SearchResult
 
 BEST = "best"
 """Name of the best trial's adapter and system."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinalEvaluation:
-    """What the endpoint answered on the test rows."""
-
-    predictions: dict[str, list[Prediction]]
-    """By system: base, copy, best."""
-    retention: float
-    """Best against base on held-out generic test rows, nats a token."""
-    seconds: float
-    """Wall-clock time of the answers."""
 
 
 def searched_record(
@@ -66,30 +52,18 @@ def searched_record(
     )
 
 
-def complete_record(
-    record: RunRecord, config: SweepConfig, scenario: Scenario, final: FinalEvaluation, seconds: Mapping[str, float]
-) -> RunRecord:
+def complete_record(record: RunRecord, systems: Sequence[SystemRecord], seconds: Mapping[str, float]) -> RunRecord:
     """The record with the final table: base, copy and best on the test rows, with intervals and paired differences."""
-    systems = tuple(_system(config, scenario, final, name, record.best["trial_id"]) for name in (BASE, COPY, BEST))
-    seen_difference = next(item for item in systems[2].differences if item.task == MEAN_OF_SEEN)
+    by_name = {system.name: system for system in systems}
+    best = dataclasses.replace(by_name[BEST], trial_id=record.best["trial_id"])
+    base = dataclasses.replace(by_name[BASE], retention=0.0)
+    seen_difference = next(item for item in best.differences if item.task == MEAN_OF_SEEN)
     return dataclasses.replace(
         record,
         status="complete",
         best={**record.best, "seen_difference": to_json(seen_difference)},
-        systems=systems,
+        systems=(base, by_name[COPY], best),
         cost={**record.cost, "seconds": {**record.cost["seconds"], **seconds}},
-    )
-
-
-def _system(config: SweepConfig, scenario: Scenario, final: FinalEvaluation, name: str, best_trial: str) -> SystemRecord:
-    draws, seed = config.evaluation.bootstrap_draws, config.search.seed
-    predictions: Sequence[Prediction] = final.predictions[name]
-    return SystemRecord(
-        name=name,
-        scores=score_predictions(scenario, predictions, "test", draws=draws, seed=seed),
-        differences=() if name == BASE else differences(scenario, final.predictions[BASE], predictions, draws=draws, seed=seed),
-        retention={BASE: 0.0, BEST: final.retention}.get(name),
-        trial_id=best_trial if name == BEST else "",
     )
 
 
