@@ -13,6 +13,7 @@ import optuna
 import psutil
 import pytest
 import ray
+import safetensors.torch
 from ray.util import placement_group_table
 from small_space import write_space
 
@@ -132,6 +133,43 @@ def test_a_single_fine_tune_is_a_sweep_of_one_trial(tiny_model: Path, tmp_path: 
     space = write_space(tmp_path, tiny_model, search={"scheduler": {"kind": "none", "rungs": [1.0]}})
     _, result = run_search(space, tmp_path / "run")
     assert [(trial.status, trial.params) for trial in result.trials] == [("complete", {})]
+
+
+def test_two_workers_under_zero3_train_and_evaluate_one_trial_together(tiny_model: Path, tmp_path: Path) -> None:
+    if ray.cluster_resources()["CPU"] < 2:
+        pytest.skip("needs two CPUs")
+    space = write_space(
+        tmp_path,
+        tiny_model,
+        search={"scheduler": {"kind": "none", "rungs": [1.0]}},
+        train={"micro_batch_size": 4, "learning_rate": 0.005, "precision": "fp32", "zero_stage": 3},
+        cluster={"workers": 2, "dashboard": False},
+    )
+    run, result = run_search(space, tmp_path / "run")
+    (trial,) = result.trials
+    assert (trial.status, trial.rungs[-1].step) == ("complete", 6)
+    tensors = safetensors.torch.load_file(run.path / trial.adapter / "adapter_model.safetensors")
+    assert all(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name)
+
+
+def test_full_fine_tunes_follow_one_another_each_from_the_base(tiny_model: Path, tmp_path: Path) -> None:
+    search = {
+        "trials": 2,
+        "parameters": {"train.learning_rate": {"choices": [0.001, 0.002]}},
+        "first": [{"train.learning_rate": 0.001}, {"train.learning_rate": 0.002}],
+        "scheduler": {"kind": "none", "rungs": [1.0]},
+    }
+    space = write_space(
+        tmp_path, tiny_model, search=search, model={"name": str(tiny_model), "tuning": "full"}, cluster={"lanes": 1}
+    )
+    run, result = run_search(space, tmp_path / "run")
+    assert [trial.status for trial in result.trials] == ["complete", "complete"]
+    first_losses = [
+        json.loads((run.path / "trials" / trial.trial_id / "metrics.jsonl").read_text().splitlines()[0])["loss"]
+        for trial in result.trials
+    ]
+    assert first_losses[0] == pytest.approx(first_losses[1], abs=1e-5)
+    assert (run.path / result.trials[0].adapter / "config.json").exists()
 
 
 def _kill_a_worker_that_has_trained(run_dir: Path, killed: list[int]) -> None:
