@@ -42,8 +42,28 @@ def test_a_stage_tells_when_it_is_done_and_how_long_it_took(caplog: pytest.LogCa
     assert stage.seconds > 0
 
 
-def test_steps_are_counted_over_all_trials(tmp_path: Path) -> None:
+def test_steps_are_counted_by_trial(tmp_path: Path) -> None:
     for name, lines in (("trial_0000", 3), ("trial_0001", 2)):
         (tmp_path / "trials" / name).mkdir(parents=True)
         (tmp_path / "trials" / name / "metrics.jsonl").write_text("{}\n" * lines)
-    assert progress.count_steps(tmp_path) == 5
+    assert progress.steps_by_trial(tmp_path) == {"trial_0000": 3, "trial_0001": 2}
+
+
+def test_expected_steps_follow_what_has_ended_and_what_has_passed_its_first_rung() -> None:
+    from mixwright.config import SweepConfig
+    from mixwright.search.sweep import expected_steps
+
+    config = SweepConfig.model_validate(
+        {
+            "name": "x",
+            "mixture": {"size": 80},
+            "train": {"micro_batch_size": 8},
+            "search": {
+                "trials": 4,
+                "parameters": {"lora.rank": {"choices": [2, 4]}},
+                "scheduler": {"rungs": [0.5, 1.0], "reduction_factor": 2.0},
+            },
+        }
+    )
+    assert expected_steps(config, [], {}) == 4 * 7.5
+    assert expected_steps(config, [], {"trial_0000": 5, "trial_0001": 6}) == 7.5 + 10 + 2 * 7.5

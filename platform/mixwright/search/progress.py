@@ -78,6 +78,6 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def count_steps(run_dir: Path) -> int:
-    """Training steps that all trials of the run have written so far."""
-    return sum(path.read_bytes().count(b"\n") for path in run_dir.glob("trials/*/metrics.jsonl"))
+def steps_by_trial(run_dir: Path) -> dict[str, int]:
+    """Training steps that each trial of the run has written so far, by trial id."""
+    return {path.parent.name: path.read_bytes().count(b"\n") for path in run_dir.glob("trials/*/metrics.jsonl")}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from mixwright.errors import HardwareError, RunError
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
-from mixwright.search.progress import Stage, count_steps
+from mixwright.search.progress import Stage, steps_by_trial
 from mixwright.search.searcher import TrialSearch, take_up
 from mixwright.store.runs import RunFolder
 from mixwright.train import batches
@@ -82,8 +83,8 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
         )
         stage = Stage(
             f"searching ({config.search.trials} trials, {lanes(config)} side by side)",
-            done=lambda: count_steps(run.path),
-            total=lambda: expected_steps(config, run.trials()),
+            done=lambda: sum(steps_by_trial(run.path).values()),
+            total=lambda: expected_steps(config, run.trials(), steps_by_trial(run.path)),
             unit="training step",
         )
         with stage:
@@ -194,17 +195,25 @@ def _measured_precision(config: SweepConfig) -> PrecisionChoice:
     return choice
 
 
-def expected_steps(config: SweepConfig, ended: list[TrialRecord]) -> float:
-    """Training steps of the whole sweep, for the time left: what has ended counts as it is, the rest as halving would have it.
+def expected_steps(config: SweepConfig, ended: list[TrialRecord], steps: Mapping[str, int]) -> float:
+    """Training steps of the whole sweep, for the time left.
 
-    Exact where the budget is examples; otherwise the size of the first trial that ends corrects it.
+    What has ended counts as it is, a trial past its first rung in full, and the rest as halving would have it. Exact where the
+    budget is examples; otherwise the size of the first complete trial corrects it.
+
+    Args:
+        steps: by trial id, what each has taken so far, ended ones included.
     """
-    full = max((rung.step for record in ended for rung in record.rungs if record.status == "complete"), default=0)
-    train = config.train
+    train, settings = config.train, config.search.scheduler
     global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.workers
-    full = full or batches.steps_in(config.mixture.size, global_batch)
+    complete = [record.rungs[-1].step for record in ended if record.status == "complete"]
+    full = max(complete, default=batches.steps_in(config.mixture.size, global_batch))
+    average = expected_share(config) * full
     taken = sum(record.rungs[-1].step for record in ended if record.rungs)
-    return taken + (config.search.trials - len(ended)) * expected_share(config) * full
+    over = {record.trial_id for record in ended}
+    running = [count for trial, count in steps.items() if trial not in over]
+    beyond = sum(full if count > math.ceil(settings.rungs[0] * full) else average for count in running)
+    return taken + beyond + max(0, config.search.trials - len(ended) - len(running)) * average
 
 
 def expected_share(config: SweepConfig) -> float:
