@@ -23,7 +23,7 @@ SCENARIO = {
 }
 
 
-def write_space(folder: Path, model: Path, **changes: Any) -> Path:
+def write_space(folder: Path, model: Path, /, **changes: Any) -> Path:
     """Writes scenario, rows and search space into `folder`; `changes` replace or add top-level sections."""
     rows = [
         {"task": task, "text": f"the {task} number {i} was said to be so", "references": [f"{task} {i} is so."]}

@@ -110,7 +110,7 @@ def _tune(
             scheduler=_scheduler(config, ended),
             num_samples=remaining,
             max_concurrent_trials=lanes(config),
-            reuse_actors=True,
+            reuse_actors=config.model.tuning == "lora",  # a fully tuned model cannot go back to its base
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
         ),
