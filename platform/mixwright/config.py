@@ -24,7 +24,6 @@ from mixwright.errors import ConfigError
 from mixwright.records import GENERIC
 from mixwright.settings import TAGGED_KINDS, Settings, load_yaml, set_dotted, validate
 
-FORMATS = ("embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub")
 ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
 READ_BY_FORMATS = {
     "references": ("parallel",),

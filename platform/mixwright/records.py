@@ -30,7 +30,7 @@ MetricName = Literal["errant_f0.5", "gleu", "sari"]
 METRIC_NAMES: tuple[str, ...] = typing.get_args(MetricName)
 
 Split = Literal["train", "dev", "test"]
-SPLITS: tuple[str, ...] = typing.get_args(Split)
+SPLITS: tuple[Split, ...] = typing.get_args(Split)
 """train is learned, dev steers the search, test is read once, for the final table."""
 
 TrialStatus = Literal["complete", "stopped", "failed"]

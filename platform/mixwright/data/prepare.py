@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-import typing
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from mixwright.data import splits
 from mixwright.data.lengths import fits
 from mixwright.data.readers import read
 from mixwright.errors import DataError, did_you_mean
-from mixwright.records import GENERIC, Example, Split
+from mixwright.records import GENERIC, SPLITS, Example, Split
 from mixwright.scenarios import Scenario
 from mixwright.settings import expand_environment
 
@@ -38,7 +37,6 @@ EMBEDDED_TRAIN_ROWS = 2000
 EMBEDDED_EVALUATION_ROWS = 300
 """Rows a task that the embedded corpus gives: for training where `rows` is not set, and for each of dev and test."""
 
-SPLIT_NAMES: tuple[Split, ...] = typing.get_args(Split)
 Pools = dict[Split, dict[str, list[Example]]]
 Sieves = dict[str, splits.Sieved]
 
@@ -87,7 +85,7 @@ def prepare(config: DataConfig, scenario: Scenario, *, seed: int, folder: Path |
     tallies = _Tallies()
     pools = _guarded(_read_into_pools(config, scenario, root, seed, tallies), tallies)
     _raise(_empty_pools(pools, config, tallies))
-    pools = {split: {task: splits.shuffled(rows, seed) for task, rows in pools[split].items()} for split in SPLIT_NAMES}
+    pools = {split: {task: splits.shuffled(rows, seed) for task, rows in pools[split].items()} for split in SPLITS}
     report = _report(config, root, seed, pools, tallies)
     return PreparedData(train=pools["train"], dev=pools["dev"], test=pools["test"], report=report)
 
@@ -130,7 +128,7 @@ def _unknown_task(where: str, task: str, known: list[str]) -> str:
 
 def _read_into_pools(config: DataConfig, scenario: Scenario, root: Path, seed: int, tallies: _Tallies) -> Pools:
     tasks = [*(task.name for task in scenario.tasks), GENERIC]
-    pools: Pools = {split: {task: [] for task in tasks} for split in SPLIT_NAMES}
+    pools: Pools = {split: {task: [] for task in tasks} for split in SPLITS}
     pools["train"] = {task: [] for task in (*scenario.seen, GENERIC)}
     problems: list[str] = []
     for source in config.sources:
@@ -176,7 +174,7 @@ def _placed(source: SourceConfig, tasks: list[str], root: Path, seed: int, talli
 def _embedded(source: SourceConfig, tasks: list[str], seed: int) -> Iterator[tuple[Example, Split]]:
     from mixwright.data import embedded
 
-    uses: dict[str, tuple[Split, ...]] = {"train": ("train",), "evaluation": ("dev", "test"), "both": SPLIT_NAMES}
+    uses: dict[str, tuple[Split, ...]] = {"train": ("train",), "evaluation": ("dev", "test"), "both": SPLITS}
     for task in tasks:
         if task not in embedded.TASKS or source.task not in (None, task):
             continue
@@ -211,7 +209,7 @@ def _dropped_sources(sieves: Sieves) -> Iterator[str]:
 def _empty_pools(pools: Pools, config: DataConfig, tallies: _Tallies) -> list[str]:
     """What is missing, a line each. Generic training rows may be: by a source that offers them for evaluation alone."""
     problems = []
-    for split in SPLIT_NAMES:
+    for split in SPLITS:
         for task in (task for task, rows in pools[split].items() if not rows):
             if task == GENERIC and split == "train" and pools["dev"][GENERIC]:
                 continue  # a mixture that asks for some says so itself
@@ -233,7 +231,7 @@ def _what_was_dropped(config: DataConfig, tallies: _Tallies) -> str:
 
 
 def _report(config: DataConfig, root: Path, seed: int, pools: Pools, tallies: _Tallies) -> dict[str, Any]:
-    kept = Counter((row.source, split, task) for split in SPLIT_NAMES for task, rows in pools[split].items() for row in rows)
+    kept = Counter((row.source, split, task) for split in SPLITS for task, rows in pools[split].items() for row in rows)
     sources = {
         source.name: {
             "format": source.format,
@@ -244,10 +242,10 @@ def _report(config: DataConfig, root: Path, seed: int, pools: Pools, tallies: _T
             "leaked": tallies.leaked[source.name],
             "repeated": tallies.repeated[source.name],
             "kept": {
-                split: {task: count for task in pools[split] if (count := kept[source.name, split, task])} for split in SPLIT_NAMES
+                split: {task: count for task in pools[split] if (count := kept[source.name, split, task])} for split in SPLITS
             },
         }
         for source in config.sources
     }
-    tasks = {task: {split: len(pools[split].get(task, [])) for split in SPLIT_NAMES} for task in pools["test"]}
+    tasks = {task: {split: len(pools[split].get(task, [])) for split in SPLITS} for task in pools["test"]}
     return {"root": str(root), "seed": seed, "sources": sources, "tasks": tasks}
