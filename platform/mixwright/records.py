@@ -24,7 +24,9 @@ GENERIC = "generic"
 
 BASE = "base"
 COPY = "copy"
-"""Systems that stand in every table beside the tuned ones: the model as it is, and the input handed back."""
+HUMAN = "human"
+"""Systems that stand in every table beside the tuned ones: the model as it is, the input handed back, and, where rows have several
+references, each reference scored against the others."""
 
 MetricName = Literal["errant_f0.5", "gleu", "sari"]
 METRIC_NAMES: tuple[str, ...] = typing.get_args(MetricName)
@@ -86,6 +88,10 @@ class Score:
     split: Split = "test"
     seen: bool = True
     """False where the task was held out of training."""
+    details: dict[str, float] = field(default_factory=dict)
+    """Beside the value, 0 to 100: precision, recall and over_correction for errant_f0.5; add, keep and delete for sari."""
+    error_types: dict[str, dict[str, int]] = field(default_factory=dict)
+    """errant_f0.5: ERRANT's type -> tp, fp and fn; empty for other metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +105,12 @@ class Difference:
     low: float
     high: float
     n: int
+    p_value: float | None = None
+    """Two-sided, by approximate randomisation; None where it was not asked for."""
+    p_corrected: float | None = None
+    """`p_value` after Holm's correction over the tasks of the table, or over its means."""
+    detectable: float | None = None
+    """Smallest difference, in points, that these rows show with 80 % power."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +139,8 @@ class RungRecord:
     task_scores: dict[str, float]
     seconds: float
     """Wall-clock seconds in training and evaluation so far."""
+    standard_errors: Objectives | None = None
+    """Of the objectives, from the choice of evaluation rows, by bootstrap; None where it was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +172,10 @@ class SystemRecord:
     """Against base, on the same rows; empty for base itself."""
     retention: float | None = None
     trial_id: str = ""
+    decoding: dict[str, Any] = field(default_factory=dict)
+    """How its answers were decoded; empty for copy and human."""
+    usage: dict[str, float] = field(default_factory=dict)
+    """What an outside endpoint counted: requests, prompt_tokens, completion_tokens, and usd where prices are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
