@@ -200,6 +200,27 @@ def test_a_killed_worker_costs_no_trial_and_no_step(tiny_model: Path, tmp_path: 
     assert [json.loads(line)["step"] for line in lines] == list(range(1, trial.rungs[-1].step + 1))
 
 
+def test_a_lane_whose_workers_died_for_good_serves_the_next_trial(tiny_model: Path, tmp_path: Path) -> None:
+    search = {
+        "trials": 2,
+        "parameters": {"train.learning_rate": {"choices": [0.001, 0.002]}},
+        "first": [{"train.learning_rate": 0.001}, {"train.learning_rate": 0.002}],
+        "scheduler": {"kind": "none", "rungs": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0]},
+    }
+    cluster = {"lanes": 1, "max_failures": 0, "dashboard": False}
+    space = write_space(tmp_path, tiny_model, search=search, mixture={"size": 70}, cluster=cluster)
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_a_worker_that_has_trained, args=(tmp_path / "run", killed))
+    killer.start()
+    _, result = run_search(space, tmp_path / "run")
+    killer.join()
+    assert len(killed) == 1
+    lost, next_one = result.trials
+    assert lost.status == "failed"
+    assert "the lane's workers ended" in lost.cause
+    assert next_one.status == "complete"
+
+
 def test_gpus_that_are_not_there_are_refused_before_anything_starts(tiny_model: Path, tmp_path: Path) -> None:
     space = write_space(tmp_path, tiny_model, cluster={"gpus_per_worker": 1, "dashboard": False})
     if ray.cluster_resources().get("GPU"):

@@ -12,7 +12,7 @@ from mixwright.search import progress
 
 def line(done: float, total: float, *, gone_s: float = 60.0, at_start: float = 0.0, monkeypatch: pytest.MonkeyPatch) -> str:
     stage = progress.Stage("searching", done=lambda: done, total=lambda: total)
-    stage._started, stage._at_start = 0.0, at_start
+    stage._started, stage._pace_from, stage._at_start = 0.0, 0.0, at_start
     monkeypatch.setattr(progress.time, "monotonic", lambda: gone_s)
     return stage._line()
 
@@ -27,6 +27,17 @@ def test_work_done_before_a_resume_does_not_flatter_the_pace(monkeypatch: pytest
 
 def test_nothing_done_yet_promises_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line(20, 100, at_start=20, monkeypatch=monkeypatch).endswith("workers are starting")
+
+
+def test_the_start_of_workers_is_no_part_of_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = 0.0
+    stage = progress.Stage("searching", done=lambda: done, total=lambda: 100)
+    stage._started, stage._pace_from, stage._at_start = 0.0, 0.0, 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 45.0)
+    assert stage._line().endswith("workers are starting")
+    done = 10.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 60.0)
+    assert stage._line().endswith("1:00 gone, about 2:15 left")
 
 
 def test_more_work_than_expected_is_never_less_than_nothing_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,15 @@ def test_an_unfinished_run_asks_for_resume(tmp_path: Path) -> None:
     assert runs.open_run(tmp_path, CONFIG, resume=True).path == tmp_path
 
 
+def test_a_run_from_before_a_key_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    run = runs.open_run(tmp_path, CONFIG, resume=False)
+    kept = [
+        line for line in (tmp_path / "config.yaml").read_text().splitlines(keepends=True) if "activation_checkpointing" not in line
+    ]
+    (tmp_path / "config.yaml").write_text("".join(kept))
+    assert runs.open_run(tmp_path, CONFIG, resume=True) == run
+
+
 def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to resume"):
         runs.open_run(tmp_path / "none", CONFIG, resume=True)

@@ -36,7 +36,7 @@ class Stage:
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
-        self._started = time.monotonic()
+        self._started = self._pace_from = time.monotonic()
         self._at_start = self._done()
         self._thread.start()
         return self
@@ -65,9 +65,11 @@ class Stage:
             logger.info(self._line())
 
     def _line(self) -> str:
-        done, total, gone = self._done(), self._total(), time.monotonic() - self._started
-        fresh, total = done - self._at_start, max(total, done)
-        left = f"about {clock(gone / fresh * (total - done))} left" if fresh > 0 else "workers are starting"
+        now, done, total = time.monotonic(), self._done(), self._total()
+        fresh, total, gone = done - self._at_start, max(total, done), now - self._started
+        if not fresh:
+            self._pace_from = now  # the start of workers says nothing of their pace
+        left = f"about {clock((now - self._pace_from) / fresh * (total - done))} left" if fresh > 0 else "workers are starting"
         if fresh > 0 and done == total:
             left = "the last evaluation is under way"
         return f"{self._name}: {done:.0f} of about {total:.0f} {self._unit}s, {clock(gone)} gone, {left}"

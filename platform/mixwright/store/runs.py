@@ -20,10 +20,10 @@ from typing import IO, Any
 import yaml
 
 from mixwright.config import SweepConfig
-from mixwright.errors import DataError, RunError
+from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.models import COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
-from mixwright.settings import dump_yaml
+from mixwright.settings import dump_yaml, validate
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ def _lock(path: Path) -> None:
 
 
 def _saved_config(path: Path) -> dict[str, Any] | None:
+    """The run's configuration with every key; those that came with a later version stand at their defaults."""
     try:
         tree = yaml.safe_load((path / CONFIG_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -114,7 +115,10 @@ def _saved_config(path: Path) -> dict[str, Any] | None:
         raise RunError(f"{path}: is a file; give a folder as --run-dir") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{path}/{CONFIG_FILE}: cannot be read ({type(error).__name__}); give another --run-dir") from None
-    return tree if isinstance(tree, dict) else {}
+    try:
+        return validate(SweepConfig, tree if isinstance(tree, dict) else {}, where=f"{path}/{CONFIG_FILE}").model_dump(mode="json")
+    except ConfigError:
+        return tree if isinstance(tree, dict) else {}  # a key that this version does not know shows as a difference
 
 
 def _check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

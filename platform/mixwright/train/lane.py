@@ -126,11 +126,16 @@ class Lane(tune.Trainable):
 
     def setup(self, config: dict[str, Any], setup_ref: list[Any] | None = None) -> None:
         assert setup_ref is not None
+        self._setup_ref = setup_ref
         self._setup: Setup = ray.get(setup_ref[0])
-        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote()
-        self._thread = threading.Thread(target=self._run_workers, args=(setup_ref, f"lane-{config[TRIAL_KEY]}"), daemon=True)
-        self._thread.start()
+        self._start_workers(config[TRIAL_KEY])
         self._begin(config)
+
+    def _start_workers(self, first_trial: str) -> None:
+        """A new channel and a new worker group; the thread below lives as long as the group does."""
+        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote()
+        self._thread = threading.Thread(target=self._run_workers, args=(self._channel, f"lane-{first_trial}"), daemon=True)
+        self._thread.start()
 
     def _begin(self, config: dict[str, Any]) -> None:
         values = {key: value for key, value in config.items() if key not in (TRIAL_KEY, EVALUATE_BASE)}
@@ -174,9 +179,10 @@ class Lane(tune.Trainable):
         return answer
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial on the warm workers; a fully tuned model cannot, its lane is started anew."""
-        if self._setup.config.model.tuning == "full" or not self._thread.is_alive():
-            return False
+        """Takes the next trial on the warm workers, or on new ones where the last trial's died for good."""
+        if not self._thread.is_alive():
+            logger.warning("the workers of the trial before have died; %s starts new ones", new_config[TRIAL_KEY])
+            self._start_workers(new_config[TRIAL_KEY])
         self._begin(new_config)
         return True
 
@@ -192,11 +198,11 @@ class Lane(tune.Trainable):
         ray.get(self._channel.close.remote("the lane was closed"))
         self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _run_workers(self, setup_ref: list[Any], name: str) -> None:
+    def _run_workers(self, channel: Any, name: str) -> None:
         setup = self._setup
         trainer = TorchTrainer(
             _work,
-            train_loop_config={"channel": self._channel, "setup": setup_ref},
+            train_loop_config={"channel": channel, "setup": self._setup_ref},
             torch_config=TorchConfig(backend="nccl" if setup.config.cluster.gpus_per_worker else "gloo"),
             scaling_config=scaling(setup.config.cluster),
             run_config=ray_train.RunConfig(
@@ -213,7 +219,7 @@ class Lane(tune.Trainable):
             cause = (
                 f"the lane's workers ended: {str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__}"
             )
-        ray.get(self._channel.close.remote(cause))
+        ray.get(channel.close.remote(cause))
 
 
 def scaling(cluster: ClusterConfig) -> ray_train.ScalingConfig:
