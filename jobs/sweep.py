@@ -29,8 +29,8 @@ from mixwright.search.cluster import connected
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
-from mixwright.search.sweep import SearchResult, search
-from mixwright.store.runs import DATA_FILE, RunFolder, is_finished, open_run, read_result
+from mixwright.search.sweep import SearchResult, check_resources, search
+from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result
 
 logger = logging.getLogger("mixwright.sweep")
 
@@ -69,17 +69,19 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
 
     check_port(config.serve)
+    check_run(run_dir, config, resume=resume)
     tokenizer = models.load_tokenizer(config.model)
     logger.info("[1/4] data")
     started = time.monotonic()
     data = prepare(config.data, scenario, seed=config.search.seed)
     data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
     plan.check_every_mixture_fits(config, scenario, data, tokenizer)
-    run = open_run(run_dir, config, resume=resume)
-    run.write_json(DATA_FILE, data.report)
     seconds = {"data": time.monotonic() - started}
 
     with connected(config.cluster):
+        check_resources(config)
+        run = open_run(run_dir, config, resume=resume)
+        run.write_json(DATA_FILE, data.report)
         logger.info("[2/4] search: %d trials", config.search.trials)
         result = search(config, scenario, data, run)
         record = keep_best(config, result, data, run, {**seconds, "search": result.seconds})

@@ -174,7 +174,7 @@ def test_full_fine_tunes_follow_one_another_each_from_the_base(tiny_model: Path,
 
 def _kill_a_worker_that_has_trained(run_dir: Path, killed: list[int]) -> None:
     """Waits for a checkpoint, then kills a training worker among this process's own descendants, as a machine that dies would."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline and not killed:
         if any(run_dir.glob("trials/*/checkpoint/state.json")):
             for process in psutil.Process().children(recursive=True):

@@ -71,12 +71,11 @@ class RunFolder:
         return target
 
 
-def open_run(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
-    """Opens a folder for a sweep, new or to go on with.
+def check_run(path: Path, config: SweepConfig, *, resume: bool) -> None:
+    """Refuses a folder that this sweep must not write to; changes nothing.
 
     Raises:
-        RunError: another process writes to it, it holds another configuration, it holds trials and `resume` is not set, or
-            there is nothing to resume.
+        RunError: it holds another configuration, it holds trials and `resume` is not set, or there is nothing to resume.
     """
     existing = _saved_config(path)
     if resume and existing is None:
@@ -87,6 +86,15 @@ def open_run(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
             raise RunError(f"{path}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
     elif path.exists() and any(item for item in path.iterdir() if item.name != ".lock"):
         raise RunError(f"{path}: is not empty and holds no run of ours; give another --run-dir")
+
+
+def open_run(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
+    """Opens a folder for a sweep, new or to go on with.
+
+    Raises:
+        RunError: as `check_run`, or another process writes to it.
+    """
+    check_run(path, config, resume=resume)
     path.mkdir(parents=True, exist_ok=True)
     _lock(path)
     write_text(path / CONFIG_FILE, dump_yaml(config))
