@@ -18,7 +18,8 @@ from mixwright.data.prepare import prepare
 from mixwright.errors import ConfigError, ServeError, run_job
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.runner import evaluation_rows
-from mixwright.evaluate.systems import Questions, evaluate_systems, table_lines
+from mixwright.evaluate.systems import Questions, evaluate_systems
+from mixwright.evaluate.tables import table_lines
 from mixwright.records import GENERIC, Split, to_json, write_text
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search.progress import Stage
@@ -92,6 +93,7 @@ def _questions(config: SweepConfig, scenario: Scenario, tasks: str, split: Split
         max_new_tokens=settings.max_new_tokens,
         draws=settings.bootstrap_draws,
         seed=seed,
+        interesting_difference=settings.interesting_difference,
     )
 
 

@@ -123,6 +123,7 @@ def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedDa
         max_new_tokens=settings.max_new_tokens,
         draws=settings.bootstrap_draws,
         seed=seed,
+        interesting_difference=settings.interesting_difference,
     )
     answered = Counter[str]()
     total = 2 * len(questions.rows)

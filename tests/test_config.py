@@ -113,3 +113,15 @@ def test_the_resolved_configuration_loads_as_itself(tmp_path: Path) -> None:
 
     config = load_config(Path(__file__).parent.parent / "search_spaces" / "demo.yaml")
     assert load_config(write(tmp_path, dump_yaml(config))) == config
+
+
+def test_a_seed_of_training_takes_the_place_of_the_searchs_where_it_is_set() -> None:
+    config = SweepConfig.model_validate({"name": "x", "search": {"seed": 7}})
+    assert config.trial_seed == 7
+    repeated = config.with_values({"train.seed": 3})
+    assert (repeated.trial_seed, repeated.search.seed) == (3, 7)
+    assert config.with_values({"train.seed": 0}).trial_seed == 0
+
+
+def test_what_would_matter_must_be_a_difference(tmp_path: Path) -> None:
+    assert "must be greater than 0, got 0" in problem(tmp_path, "name: x\nevaluation: {interesting_difference: 0}\n")

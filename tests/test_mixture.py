@@ -130,3 +130,22 @@ def test_an_empty_pool_is_refused_in_every_budget() -> None:
 def test_a_weight_for_a_task_that_is_not_trained_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'fluencey' is no trained task.*did you mean 'fluency'"):
         mix(0.5, task_weights={"fluencey": 1.0})
+
+
+def in_order(order_seed: int | None, **settings: object) -> list[str]:
+    config = MixtureConfig(generic_fraction=0.3, **{"size": 100, **settings})
+    return [row.id for row in build_mixture(pools(30), config, TASKS, seed=4, order_seed=order_seed).rows]
+
+
+@pytest.mark.parametrize("settings", [{}, {"size": 200, "max_repeats": 3.0}])
+def test_another_order_learns_the_same_rows_as_often_in_another_order(settings: dict[str, object]) -> None:
+    first, other = in_order(None, **settings), in_order(9, **settings)
+    assert Counter(first) == Counter(other)
+    assert first != other
+    assert [row for row in first if row.startswith("clarity")] != [row for row in other if row.startswith("clarity")]
+    assert in_order(4, **settings) == first
+
+
+def test_another_order_still_mixes_the_tasks_evenly() -> None:
+    half = [row.split(":")[0] for row in in_order(9)[:50]]
+    assert abs(half.count(GENERIC) - 15) <= 1

@@ -196,6 +196,9 @@ class TrainConfig(Settings):
     """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third more time for far less memory."""
+    seed: int | None = None
+    """Seed of adapter start, data order and dropout; None: search.seed. Searched, it repeats a point over seeds: which rows are
+    learned and which are evaluated stays with search.seed."""
 
 
 class EvaluationConfig(Settings):
@@ -210,6 +213,9 @@ class EvaluationConfig(Settings):
     batch_size: Positive = 16
     max_new_tokens: Positive = 96
     bootstrap_draws: Annotated[int, Field(ge=100)] = 1000
+    """Resamples behind each interval, swaps behind each p-value, and experiments behind each statement of power (at most 1000)."""
+    interesting_difference: Annotated[float, Field(gt=0.0)] = 3.0
+    """What would matter to you, in points of 0 to 100: where a task's rows cannot show so small a difference, tables say so."""
 
 
 class RangeSpec(Settings):
@@ -281,7 +287,7 @@ class SearchConfig(Settings):
     startup_trials: Positive = 4
     """Random trials before TPE models what it has seen."""
     seed: int = 0
-    """Seed of the sampler, the data order, the wordings and the adapters."""
+    """Seed of the sampler, the choice and order of rows, the wordings and, unless train.seed is set, the adapters."""
     scheduler: SchedulerConfig = SchedulerConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
 
@@ -359,6 +365,11 @@ class SweepConfig(Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def trial_seed(self) -> int:
+        """Of what differs when a point is repeated: adapter start, data order and dropout."""
+        return self.search.seed if self.train.seed is None else self.train.seed
 
     def with_values(self, values: Mapping[str, Any], *, check_search: bool = True) -> Self:
         """The configuration of one trial: dotted keys replaced, everything validated again.

@@ -98,6 +98,7 @@ def build_mixture(
     trained_tasks: Sequence[str],
     *,
     seed: int,
+    order_seed: int | None = None,
     token_count: Callable[[Example], int] | None = None,
 ) -> Mixture:
     """The rows of one trial.
@@ -106,6 +107,7 @@ def build_mixture(
         pools: training examples by task; generic rows under `generic`.
         trained_tasks: the scenario's seen tasks.
         seed: of the nested choice and of the order; the same for every trial of a sweep.
+        order_seed: of the order alone, where a point is repeated: the same rows are then learned in another order.
         token_count: tokens of a rendered row; needed where the budget is `tokens`.
 
     Raises:
@@ -118,7 +120,7 @@ def build_mixture(
     counts = _counts(config, shares, ranked, token_count)
     _check_supply(counts, ranked, config)
     return Mixture(
-        rows=_spread(counts, ranked, seed),
+        rows=_spread(counts, ranked, seed if order_seed is None else order_seed),
         counts=counts,
         distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
     )
@@ -205,7 +207,13 @@ def _ranked(pool: Sequence[Example], task: str, seed: int) -> list[Example]:
     return sorted(pool, key=lambda example: (_unit("choice", seed, task, example.id), example.id))
 
 
-def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], seed: int) -> tuple[Example, ...]:
+def _sequence(pool: Sequence[Example], count: int, task: str, order_seed: int) -> list[Example]:
+    """`count` rows of a ranked pool, from its start again where it ends; the rows of each round in the order of `order_seed`."""
+    rounds = [pool[: count - start] for start in range(0, count, max(1, len(pool)))]
+    return [example for chosen in rounds for example in _ranked(chosen, task, order_seed)]
+
+
+def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], order_seed: int) -> tuple[Example, ...]:
     """All tasks evenly mixed over the whole run, each keeping its nested order.
 
     The j-th of a task's n rows stands at (j + u) / n of the way, u a seeded number in [0, 1): every stretch of training
@@ -213,9 +221,8 @@ def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], 
     """
     placed = []
     for task, count in counts.items():
-        for position in range(count):
-            example = ranked[task][position % len(ranked[task])]
-            jitter = _unit("order", seed, task, example.id, position // len(ranked[task]))
+        for position, example in enumerate(_sequence(ranked.get(task, ()), count, task, order_seed)):
+            jitter = _unit("order", order_seed, task, example.id, position // len(ranked[task]))
             placed.append(((position + jitter) / count, task, position, example))
     placed.sort(key=lambda item: item[:3])
     return tuple(item[3] for item in placed)

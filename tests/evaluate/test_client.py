@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import threading
@@ -17,9 +18,10 @@ from mixwright.errors import ServeError
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.evaluate.runner import copy_predictions, evaluation_rows, predict
-from mixwright.evaluate.systems import Questions, evaluate_systems, table_lines
+from mixwright.evaluate.systems import Questions, evaluate_systems
+from mixwright.evaluate.tables import table_lines
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
-from mixwright.records import Example, Prediction, read_jsonl
+from mixwright.records import Example, Prediction, SystemRecord, from_json, read_jsonl, to_json
 from mixwright.scenarios import Instructions, Scenario, Task
 
 SCENARIO = Scenario(
@@ -95,8 +97,30 @@ def longer_is_worse_of(rows):
     return ResponseLoss(nll=sum(lengths) / len(lengths), tokens=sum(lengths))
 
 
+def make_questions(rows=ROWS, generic=()):
+    return Questions(
+        scenario=SCENARIO,
+        split="dev",
+        rows=rows,
+        generic=generic,
+        max_new_tokens=80,
+        draws=100,
+        seed=0,
+        interesting_difference=3.0,
+    )
+
+
 def test_systems_are_scored_beside_the_copy_and_against_base(url, tmp_path):
-    questions = Questions(scenario=SCENARIO, split="dev", rows=ROWS, generic=GENERIC[:5], max_new_tokens=80, draws=100, seed=0)
+    questions = Questions(
+        scenario=SCENARIO,
+        split="dev",
+        rows=ROWS,
+        generic=GENERIC[:5],
+        max_new_tokens=80,
+        draws=100,
+        seed=0,
+        interesting_difference=3.0,
+    )
     with EndpointClient(url) as client:
         records = evaluate_systems(client, questions, ["base", "formal"], tmp_path)
     copy, base, formal = records
@@ -104,6 +128,10 @@ def test_systems_are_scored_beside_the_copy_and_against_base(url, tmp_path):
     assert [score.value for score in copy.scores] == [score.value for score in base.scores]
     assert base.differences == ()
     assert [item.task for item in formal.differences] == ["polish", "reword", "mean of seen", "mean of unseen"]
+    assert [item.task for item in formal.power] == [item.task for item in formal.differences]
+    assert all(item.p_corrected >= item.p_value for item in formal.differences)
+    assert {item.interesting for item in formal.power} == {3.0}
+    assert base.power == ()
     assert (base.retention, formal.retention) == (0.0, -1.0)
     assert read_jsonl(tmp_path / "predictions" / "dev-copy.jsonl", Prediction) == copy_predictions(ROWS)
     assert len(read_jsonl(tmp_path / "predictions" / "dev-formal.jsonl", Prediction)) == len(ROWS)
@@ -111,12 +139,32 @@ def test_systems_are_scored_beside_the_copy_and_against_base(url, tmp_path):
     assert lines[0].split() == ["task", "metric", "n", "copy", "base", "formal"]
     assert lines[1].startswith("polish")
     assert lines[2].startswith("reword (unseen)")
-    assert "formal - base, mean of seen: " in "\n".join(lines)
+    assert [line.split("  ")[0] for line in lines[4:9]] == ["formal - base", "polish", "reword", "mean of seen", "mean of unseen"]
     assert lines[-1] == "formal retention: -1.000 nats a token against base (0: nothing lost)"
 
 
+def test_tasks_with_several_references_bring_a_human_row(url, tmp_path):
+    several = [
+        dataclasses.replace(
+            row, example=dataclasses.replace(row.example, references=(*row.example.references, "The dogs ran over the hill."))
+        )
+        if row.task == "polish"
+        else row
+        for row in ROWS
+    ]
+    with EndpointClient(url) as client:
+        records = evaluate_systems(client, make_questions(several), ["base", "formal"], tmp_path)
+    assert [record.name for record in records] == ["copy", "human", "base", "formal"]
+    assert [score.task for score in records[1].scores] == ["polish"]
+    assert records[1].differences == ()
+    assert " - " in table_lines(records)[2]
+    assert from_json(SystemRecord, json.loads(json.dumps(to_json(records[3])))) == records[3]
+
+
 def test_an_adapter_that_is_not_served_is_refused_before_anything_is_asked(url, tmp_path):
-    questions = Questions(scenario=SCENARIO, split="dev", rows=ROWS, generic=(), max_new_tokens=80, draws=100, seed=0)
+    questions = Questions(
+        scenario=SCENARIO, split="dev", rows=ROWS, generic=(), max_new_tokens=80, draws=100, seed=0, interesting_difference=3.0
+    )
     with (
         EndpointClient(url) as client,
         pytest.raises(ServeError, match="no adapter 'formla'; it serves base, formal; did you mean"),

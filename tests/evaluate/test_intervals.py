@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from mixwright.errors import ScoreError
-from mixwright.evaluate.intervals import FloatArray, bootstrap_interval, difference_interval, mean_difference_interval
+from mixwright.evaluate.intervals import (
+    FloatArray,
+    bootstrap_interval,
+    difference_interval,
+    mean_difference_interval,
+    mean_standard_error,
+)
 
 
 class MeanOfRows:
@@ -114,3 +120,17 @@ def test_difference_of_other_rows_is_refused() -> None:
 def test_mean_over_no_tasks_is_refused() -> None:
     with pytest.raises(ScoreError, match="at least one task"):
         mean_difference_interval([], draws=10, seed=1)
+
+
+@pytest.mark.parametrize("rows", [6, 200])
+def test_standard_error_of_a_mean_over_tasks_is_that_of_the_formula_on_few_rows_too(rows: int) -> None:
+    values = [_normal(1, rows), 3 * _normal(2, rows)]
+    error = mean_standard_error([(METRIC, _rows(task)) for task in values], draws=20_000, seed=5)
+    expected = np.sqrt(sum(task.var(ddof=1) / rows for task in values)) / 2
+    assert error == pytest.approx(expected, rel=0.02)
+
+
+def test_one_row_of_a_task_tells_no_standard_error() -> None:
+    assert mean_standard_error([(METRIC, _rows(_normal(1, 5))), (METRIC, _rows(_normal(2, 1)))], draws=100, seed=1) is None
+    with pytest.raises(ScoreError, match="at least one task"):
+        mean_standard_error([], draws=100, seed=1)

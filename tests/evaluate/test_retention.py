@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from mixwright.config import LoraConfig, ModelConfig
 from mixwright.errors import ScoreError
-from mixwright.evaluate.retention import response_loss, response_nll
+from mixwright.evaluate.retention import LossDifference, example_losses, response_loss, response_nll
 from mixwright.models import load_base, with_adapter
 from mixwright.prompts import render
 from mixwright.records import Example
@@ -86,3 +87,17 @@ def test_a_model_in_training_stays_in_training_and_gets_no_gradient(tiny):
 def test_no_rows_are_refused(tiny):
     with pytest.raises(ScoreError, match="at least one row"):
         response_nll(tiny.model, tiny.tokenizer, [])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_losses_stand_in_the_order_of_their_rows_whatever_the_batches(tiny, batch_size):
+    losses = example_losses(tiny.model, tiny.tokenizer, ROWS, batch_size)
+    for row, (nll, tokens) in zip(ROWS, losses, strict=True):
+        mean, count = one_by_one(tiny.model, tiny.tokenizer, [row])
+        assert tokens == count
+        assert nll / tokens == pytest.approx(mean, abs=1e-5)
+
+
+def test_the_gain_in_nats_weighs_tokens():
+    gains = np.array([[3.0, 10.0], [-1.0, 30.0]])
+    assert LossDifference().from_totals(gains.sum(axis=0)) == pytest.approx(2.0 / 40)

@@ -13,10 +13,11 @@ from mixwright.evaluate.runner import (
     differences,
     evaluation_rows,
     predict,
+    rung_scores,
     score_predictions,
     task_means,
-    task_scores,
 )
+from mixwright.evaluate.significance import holm
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
 from mixwright.records import Example
 from mixwright.scenarios import Instructions, Scenario, Task
@@ -140,7 +141,9 @@ def test_a_tasks_interval_does_not_hang_on_the_tasks_beside_it():
 def test_values_alone_are_those_of_the_scores():
     tuned = answers("tuned", lambda item: item.references[0])
     scores = score_predictions(SCENARIO, tuned, "dev", draws=100, seed=0)
-    assert task_scores(SCENARIO, tuned) == pytest.approx({score.task: score.value for score in scores})
+    rung = rung_scores(SCENARIO, tuned, draws=100, seed=0)
+    assert rung.scores == pytest.approx({score.task: score.value for score in scores})
+    assert rung.means == task_means(SCENARIO, rung.scores)
 
 
 def test_means_weigh_tasks_alike_and_a_missing_kind_is_none():
@@ -155,7 +158,7 @@ def test_differences_pair_rows_by_id_and_add_both_means():
     tuned = answers("tuned", lambda item: item.references[0])
     found = {item.task: item for item in differences(SCENARIO, base, tuned[::-1], draws=200, seed=0)}
     assert list(found) == ["polish", "shorten", "reword", "mean of seen", "mean of unseen"]
-    values = [task_scores(SCENARIO, items) for items in (tuned, base)]
+    values = [rung_scores(SCENARIO, items, draws=100, seed=0).scores for items in (tuned, base)]
     assert found["polish"].value == pytest.approx(values[0]["polish"] - values[1]["polish"])
     assert found["mean of seen"].value == pytest.approx((found["polish"].value + found["shorten"].value) / 2)
     assert found["mean of unseen"].value == pytest.approx(found["reword"].value)
@@ -171,7 +174,9 @@ def test_the_same_answers_differ_by_nothing():
 
 def test_systems_that_answered_other_rows_are_not_compared():
     base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows())]
-    with pytest.raises(ScoreError, match="same rows, got 17 and 18 of which 17 are shared"):
+    with pytest.raises(
+        ScoreError, match=r"same rows, got 17 and 18 of which 17 are shared; 'tuned' lacks row 'polish:\d+' of polish"
+    ):
         differences(SCENARIO, base, answers("tuned", lambda item: item.text)[1:], draws=100, seed=0)
 
 
@@ -181,4 +186,89 @@ def test_predictions_of_two_systems_or_of_an_unknown_task_are_refused():
         score_predictions(SCENARIO, mixed, "dev", draws=100, seed=0)
     stray = [dataclasses.replace(item, task="sing") for item in copy_predictions(rows())]
     with pytest.raises(ScoreError, match="task 'sing'"):
-        task_scores(SCENARIO, stray)
+        rung_scores(SCENARIO, stray, draws=100, seed=0)
+
+
+def test_the_same_row_must_ask_the_same_of_both_systems():
+    base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows())]
+    other = [dataclasses.replace(item, system="tuned", references=("Something else.",)) for item in base[:1]] + [
+        dataclasses.replace(item, system="tuned") for item in base[1:]
+    ]
+    with pytest.raises(ScoreError, match=f"row '{base[0].example_id}' of polish has another text or other references for 'tuned'"):
+        differences(SCENARIO, base, other, draws=100, seed=0)
+
+
+def test_nothing_to_score_is_said_to_be_nothing():
+    with pytest.raises(ScoreError, match="no predictions to score"):
+        score_predictions(SCENARIO, [], "dev", draws=100, seed=0)
+
+
+@pytest.mark.parametrize(("references", "hole"), [((), "no reference"), (("Right.", "  "), "a blank reference")])
+def test_a_hole_among_the_references_is_named_by_row_task_and_system(references, hole):
+    predictions = copy_predictions(rows())
+    predictions[2] = dataclasses.replace(predictions[2], references=references)
+    with pytest.raises(ScoreError, match=rf"row '{predictions[2].example_id}' of 'copy' \(polish\) has {hole}"):
+        score_predictions(SCENARIO, predictions, "dev", draws=100, seed=0)
+
+
+def test_a_row_that_stands_twice_is_refused():
+    predictions = copy_predictions(rows())
+    with pytest.raises(ScoreError, match=f"row '{predictions[0].example_id}' of 'copy' .* stands twice"):
+        score_predictions(SCENARIO, [*predictions, predictions[0]], "dev", draws=100, seed=0)
+
+
+def some_better(item):
+    return item.references[0] if int(item.example_id.split(":")[1]) % 3 else item.text
+
+
+def test_p_values_are_corrected_over_the_tasks_and_apart_from_them_over_the_means():
+    base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
+    tuned = answers("tuned", some_better, rows(12))
+    found = {item.task: item for item in differences(SCENARIO, base, tuned, draws=999, seed=0)}
+    tasks = {name: found[name].p_value for name in ("polish", "shorten", "reword")}
+    means = {name: found[name].p_value for name in ("mean of seen", "mean of unseen")}
+    for family in (tasks, means):
+        assert holm(family) == {name: found[name].p_corrected for name in family}
+    assert all(0 < item.p_value <= item.p_corrected <= 1 for item in found.values())
+    assert found["polish"].p_value < 0.05
+    assert found["mean of seen"].p_value < found["polish"].p_corrected
+
+
+def test_a_tasks_p_value_and_power_do_not_hang_on_the_tasks_beside_it():
+    base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
+    tuned = answers("tuned", some_better, rows(12))
+    alone = [[item for item in items if item.task == "shorten"] for items in (base, tuned)]
+    together = {item.task: item for item in differences(SCENARIO, base, tuned, draws=200, seed=0)}
+    found = {item.task: item for item in differences(SCENARIO, *alone, draws=200, seed=0)}
+    assert found["shorten"].p_value == together["shorten"].p_value == found["shorten"].p_corrected
+    assert found["shorten"].detectable == together["shorten"].detectable
+
+
+def test_differences_say_what_their_rows_can_show():
+    base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
+    found = {item.task: item for item in differences(SCENARIO, base, answers("tuned", some_better, rows(12)), draws=400, seed=0)}
+    half_width = (found["polish"].high - found["polish"].low) / 2
+    assert half_width < found["polish"].detectable < 3 * half_width
+    assert found["mean of seen"].detectable < max(found["polish"].detectable, found["shorten"].detectable)
+    same = differences(SCENARIO, base, [dataclasses.replace(item, system="tuned") for item in base], draws=100, seed=0)
+    assert [(item.p_value, item.p_corrected, item.detectable) for item in same] == [(1.0, 1.0, None)] * 5
+
+
+def test_standard_errors_of_a_rung_are_those_of_its_means():
+    tuned = answers("tuned", some_better, rows(12))
+    rung = rung_scores(SCENARIO, tuned, draws=2000, seed=0)
+    scores = {score.task: score for score in score_predictions(SCENARIO, tuned, "dev", draws=2000, seed=0)}
+    spreads = {task: (score.high - score.low) / (2 * 1.96) for task, score in scores.items()}
+    expected = (spreads["polish"] ** 2 + spreads["shorten"] ** 2) ** 0.5 / 2
+    assert rung.errors.seen == pytest.approx(expected, rel=0.15)
+    assert rung.errors.unseen == pytest.approx(spreads["reword"], rel=0.15)
+    alone = [item for item in tuned if item.task == "polish"]
+    assert rung_scores(SCENARIO, alone, draws=100, seed=0).errors.unseen is None
+    assert rung_scores(SCENARIO, alone[:1], draws=100, seed=0).errors.seen is None
+
+
+def test_sari_brings_its_operations_and_gleu_nothing():
+    scores = {score.task: score for score in score_predictions(SCENARIO, answers("tuned", some_better), "dev", draws=100, seed=0)}
+    assert sum(scores["shorten"].details.values()) / 3 == pytest.approx(scores["shorten"].value)
+    assert list(scores["shorten"].details) == ["add", "keep", "delete"]
+    assert (scores["polish"].details, scores["polish"].error_types, scores["shorten"].error_types) == ({}, {}, {})

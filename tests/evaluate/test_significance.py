@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mixwright.errors import ScoreError
-from mixwright.evaluate.intervals import FloatArray, difference_interval
-from mixwright.evaluate.significance import holm, minimal_detectable_difference, randomisation_p_value
+from mixwright.evaluate.intervals import FloatArray, PairedStatistics
+from mixwright.evaluate.significance import holm, mean_randomisation_p_value, randomisation_p_value
 
 
 class MeanOfRows:
@@ -52,22 +52,32 @@ def test_holm_corrects_by_rank_and_never_reorders() -> None:
     assert holm({}) == {}
 
 
-def test_detectable_difference_shrinks_with_the_root_of_rows() -> None:
-    few = minimal_detectable_difference(METRIC, _rows(1, 100), _rows(2, 100), draws=2000, seed=1)
-    many = minimal_detectable_difference(METRIC, _rows(1, 1600), _rows(2, 1600), draws=2000, seed=1)
-    assert few / many == pytest.approx(4, rel=0.15)
+def test_mean_over_tasks_swaps_rows_within_each_task_and_weighs_tasks_alike() -> None:
+    large, small = (_rows(1, 400), _rows(2, 400)), (_rows(3, 20, 1.5), _rows(4, 20))
+    pairs = [PairedStatistics(METRIC, *large), PairedStatistics(METRIC, *small)]
+    assert mean_randomisation_p_value(pairs, draws=999, seed=1) <= 0.01
+    assert mean_randomisation_p_value(pairs[:1], draws=999, seed=1) == randomisation_p_value(METRIC, *large, draws=999, seed=1)
+    joined = [np.concatenate(tables) for tables in zip(large, small, strict=True)]
+    assert randomisation_p_value(METRIC, *joined, draws=999, seed=1) > 0.05
 
 
-def test_difference_of_detectable_size_is_shown_at_the_power_asked_for() -> None:
-    size = minimal_detectable_difference(METRIC, _rows(1, 50), _rows(2, 50), draws=2000, seed=1)
-    expected = np.sqrt(2 / 50) * (1.96 + 0.8416)
-    assert size == pytest.approx(expected, rel=0.25)
-    pairs = [(_rows(seed, 50, expected), _rows(1000 + seed, 50)) for seed in range(300)]
-    shown = [difference_interval(METRIC, *pair, draws=200, seed=seed).excludes_zero for seed, pair in enumerate(pairs)]
-    assert 0.72 <= np.mean(shown) <= 0.88
+def test_tasks_that_cancel_out_leave_no_difference_of_the_mean() -> None:
+    better, worse = _rows(1, 50, 2.0), _rows(2, 50)
+    pairs = [PairedStatistics(METRIC, better, worse), PairedStatistics(METRIC, worse, better)]
+    assert mean_randomisation_p_value(pairs, draws=200, seed=1) == 1
 
 
-@pytest.mark.parametrize("power", [0.0, 1.0])
-def test_impossible_power_is_refused(power: float) -> None:
-    with pytest.raises(ScoreError, match="between 0 and 1"):
-        minimal_detectable_difference(METRIC, _rows(1, 5), _rows(2, 5), draws=10, seed=1, power=power)
+def test_false_alarms_of_a_mean_over_tasks_come_as_often_as_the_level_says() -> None:
+    def p_value(seed: int) -> float:
+        tasks = [(12, 5.0), (40, 1.0), (25, 2.0)]
+        tables = [
+            [_rows(seed + 1000 * k + side, rows) * [scale, 1.0] for side in (0, 500_000)] for k, (rows, scale) in enumerate(tasks)
+        ]
+        return mean_randomisation_p_value([PairedStatistics(METRIC, *pair) for pair in tables], draws=199, seed=seed)
+
+    assert 0.02 <= np.mean([p_value(seed) <= 0.05 for seed in range(400)]) <= 0.08
+
+
+def test_a_mean_over_no_tasks_is_refused() -> None:
+    with pytest.raises(ScoreError, match="at least one task"):
+        mean_randomisation_p_value([], draws=10, seed=1)

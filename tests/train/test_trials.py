@@ -120,3 +120,13 @@ def test_a_rung_on_disk_is_handed_back_without_training(tiny_model: Path, tmp_pa
     (again,) = run_trials(config(tiny_model), tmp_path, SCRIPT[:1], world_size=1)
     assert again == before
     assert len(losses(tmp_path, "trial_0000")) == lines
+
+
+def test_a_point_repeated_with_another_seed_learns_the_same_rows_another_way(tiny_model: Path, tmp_path: Path) -> None:
+    seeds = {"trial_0000": {}, "trial_0001": {"train.seed": 0}, "trial_0002": {"train.seed": 1}}
+    script = [Step(trial, {**RANK_4, **values}, rung) for trial, values in seeds.items() for rung in (0, 1)]
+    records = run_trials(config(tiny_model), tmp_path, script, world_size=1)
+    assert losses(tmp_path, "trial_0000") == losses(tmp_path, "trial_0001")  # search.seed is 0
+    assert losses(tmp_path, "trial_0000") != pytest.approx(losses(tmp_path, "trial_0002"), abs=1e-4)
+    assert records[1].tokens == records[5].tokens
+    assert records[1].objectives.seen != records[5].objectives.seen

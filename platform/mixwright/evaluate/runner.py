@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixwright.errors import DataError, ScoreError
+from mixwright.errors import DataError, ScoreError, did_you_mean
+from mixwright.evaluate.details import describe
 from mixwright.evaluate.intervals import (
-    Interval,
+    FloatArray,
     PairedStatistics,
     bootstrap_interval,
-    difference_interval,
     mean_difference_interval,
+    mean_standard_error,
 )
 from mixwright.evaluate.metric import Metric, make_metric
+from mixwright.evaluate.power import mean_detectable_difference
+from mixwright.evaluate.significance import holm, mean_randomisation_p_value
 from mixwright.generate.engine import Engine, Request
 from mixwright.prompts import prompt_ids
 from mixwright.records import COPY, Difference, Example, Prediction, Score, Split
@@ -51,6 +54,31 @@ class TaskMeans:
 
     seen: float | None
     unseen: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungScores:
+    """What a rung is judged by."""
+
+    scores: dict[str, float]
+    """By task."""
+    means: TaskMeans
+    errors: TaskMeans
+    """Standard errors of the means, from the choice of rows; None where the mean is, or a task has fewer than two rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRows:
+    """One system's answers to one task, and the task's metric; four columns of the same length."""
+
+    metric: Metric
+    texts: tuple[str, ...]
+    outputs: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+
+    def statistics(self) -> FloatArray:
+        """The metric's row statistics."""
+        return self.metric.statistics(self.texts, self.outputs, self.references)
 
 
 def evaluation_rows(scenario: Scenario, examples: Mapping[str, Sequence[Example]], *, rows: int, seed: int) -> list[EvaluationRow]:
@@ -120,19 +148,22 @@ def make_prediction(row: EvaluationRow, system: str, output: str) -> Prediction:
 def score_predictions(
     scenario: Scenario, predictions: Sequence[Prediction], split: Split, *, draws: int, seed: int
 ) -> tuple[Score, ...]:
-    """One score a task, in the scenario's order, each with its bootstrap interval over rows.
+    """One score a task, in the scenario's order, each with its bootstrap interval over rows and what stands beside it.
 
     Raises:
-        ScoreError: no predictions, predictions of several systems, or of a task that the scenario does not have.
+        ScoreError: no predictions, predictions of several systems or of a task that the scenario does not have, a row that stands
+            twice, or one without references or with a blank one.
     """
     system = _only_system(predictions)
     scores = []
-    for task, (metric, statistics) in _statistics(scenario, predictions).items():
-        interval = bootstrap_interval(metric, statistics, draws=draws, seed=_child_seed(seed, task))
+    for task, rows in task_rows(scenario, predictions).items():
+        statistics = rows.statistics()
+        interval = bootstrap_interval(rows.metric, statistics, draws=draws, seed=child_seed(seed, task))
+        details = describe(rows.metric, statistics, rows.texts, rows.outputs, rows.references)
         scores.append(
             Score(
                 task=task,
-                metric=metric.name,
+                metric=rows.metric.name,
                 system=system,
                 value=interval.value,
                 n=len(statistics),
@@ -140,19 +171,33 @@ def score_predictions(
                 high=interval.high,
                 split=split,
                 seen=scenario.task(task).seen,
+                details=details.values,
+                error_types=details.error_types,
             )
         )
     return tuple(scores)
 
 
-def task_scores(scenario: Scenario, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """The value of each task alone, without intervals, for rungs of a search.
+def rung_scores(scenario: Scenario, predictions: Sequence[Prediction], *, draws: int, seed: int) -> RungScores:
+    """What a rung of a search is judged by.
+
+    Args:
+        draws: resamples for the standard errors; a few hundred are enough for an error bar.
 
     Raises:
         ScoreError: as `score_predictions`.
     """
     _only_system(predictions)
-    return {task: metric.aggregate(table) for task, (metric, table) in _statistics(scenario, predictions).items()}
+    tables = {task: (rows.metric, rows.statistics()) for task, rows in task_rows(scenario, predictions).items()}
+    scores = {task: metric.aggregate(table) for task, (metric, table) in tables.items()}
+    return RungScores(
+        scores=scores,
+        means=task_means(scenario, scores),
+        errors=TaskMeans(
+            seen=_error(tables, scenario.seen, draws, child_seed(seed, MEAN_OF_SEEN)),
+            unseen=_error(tables, scenario.unseen, draws, child_seed(seed, MEAN_OF_UNSEEN)),
+        ),
+    )
 
 
 def task_means(scenario: Scenario, values: Mapping[str, float]) -> TaskMeans:
@@ -165,55 +210,119 @@ def differences(
 ) -> tuple[Difference, ...]:
     """System minus base by task, then for the mean of the seen and of the unseen tasks, paired on the same rows.
 
+    P-values are corrected over the tasks, and apart from them over the means.
+
     Raises:
         ScoreError: the two did not answer the same rows, or as `score_predictions`.
     """
     name = _only_system(system)
-    _only_system(base)
-    answered = {(item.task, item.example_id) for item in base}
-    if answered != {(item.task, item.example_id) for item in system} or len(base) != len(system):
-        raise ScoreError(
-            f"'{name}' and base must answer the same rows, got {len(system)} and {len(base)} of which "
-            f"{len(answered & {(item.task, item.example_id) for item in system})} are shared; evaluate both again"
+    pairs = paired_statistics(scenario, base, system)
+    tasks = {task: [pair] for task, pair in pairs.items()}
+    kinds = {MEAN_OF_SEEN: scenario.seen, MEAN_OF_UNSEEN: scenario.unseen}
+    means = {mean: chosen for mean, names in kinds.items() if (chosen := [pairs[task] for task in names if task in pairs])}
+    return (*_family(name, tasks, draws, seed), *_family(name, means, draws, seed))
+
+
+def paired_statistics(scenario: Scenario, base: Sequence[Prediction], system: Sequence[Prediction]) -> dict[str, PairedStatistics]:
+    """The row statistics of two systems by task, row by row of the same examples.
+
+    Raises:
+        ScoreError: as `differences`.
+    """
+    _check_same_rows(_only_system(base), base, _only_system(system), system)
+    of_base, of_system = task_rows(scenario, base), task_rows(scenario, system)
+    return {task: PairedStatistics(rows.metric, rows.statistics(), of_base[task].statistics()) for task, rows in of_system.items()}
+
+
+def _family(system: str, groups: Mapping[str, Sequence[PairedStatistics]], draws: int, seed: int) -> Iterator[Difference]:
+    """Differences that are read together, so that their p-values are corrected together; each the mean over its group's tasks."""
+    p_values = {
+        name: mean_randomisation_p_value(pairs, draws=draws, seed=child_seed(seed, f"{name}|swaps"))
+        for name, pairs in groups.items()
+    }
+    corrected = holm(p_values)
+    for name, pairs in groups.items():
+        interval = mean_difference_interval(pairs, draws=draws, seed=child_seed(seed, name))
+        yield Difference(
+            task=name,
+            system=system,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n=sum(len(pair.system) for pair in pairs),
+            p_value=p_values[name],
+            p_corrected=corrected[name],
+            detectable=mean_detectable_difference(pairs, draws=draws, seed=child_seed(seed, f"{name}|power")),
         )
-    base_tables, system_tables = _statistics(scenario, base), _statistics(scenario, system)
-    pairs = {task: PairedStatistics(metric, table, base_tables[task][1]) for task, (metric, table) in system_tables.items()}
-    found = []
-    for task, pair in pairs.items():
-        interval = difference_interval(pair.metric, pair.system, pair.baseline, draws=draws, seed=_child_seed(seed, task))
-        found.append(_difference(task, name, interval, len(pair.system)))
-    for mean, tasks in ((MEAN_OF_SEEN, scenario.seen), (MEAN_OF_UNSEEN, scenario.unseen)):
-        if chosen := [pairs[task] for task in tasks if task in pairs]:
-            interval = mean_difference_interval(chosen, draws=draws, seed=_child_seed(seed, mean))
-            found.append(_difference(mean, name, interval, sum(len(pair.system) for pair in chosen)))
-    return tuple(found)
 
 
-def _difference(task: str, system: str, interval: Interval, n: int) -> Difference:
-    return Difference(task=task, system=system, value=interval.value, low=interval.low, high=interval.high, n=n)
+def task_rows(scenario: Scenario, predictions: Sequence[Prediction]) -> dict[str, TaskRows]:
+    """One system's answers by task, in the scenario's order of tasks; rows in the order of their ids, so that two systems pair.
 
-
-def _statistics(scenario: Scenario, predictions: Sequence[Prediction]) -> dict[str, tuple[Metric, Any]]:
-    """The metric and the row statistics of each task; rows in the order of their ids, so that two systems' rows are paired."""
-    known = {task.name for task in scenario.tasks}
-    if unknown := sorted({item.task for item in predictions} - known):
-        raise ScoreError(f"predictions of the task '{unknown[0]}', which the scenario '{scenario.name}' does not have")
+    Raises:
+        ScoreError: a task that the scenario does not have, a row that stands twice, or one whose references have a hole.
+    """
+    _check_rows(scenario, predictions)
     metrics = {name: make_metric(name) for name in dict.fromkeys(task.metric for task in scenario.tasks)}
-    tables = {}
+    found = {}
     for task in scenario.tasks:
         rows = sorted((item for item in predictions if item.task == task.name), key=lambda item: item.example_id)
         if rows:
-            metric = metrics[task.metric]
-            texts, outputs, references = [row.text for row in rows], [row.output for row in rows], [row.references for row in rows]
-            tables[task.name] = (metric, metric.statistics(texts, outputs, references))
-    return tables
+            found[task.name] = TaskRows(
+                metric=metrics[task.metric],
+                texts=tuple(row.text for row in rows),
+                outputs=tuple(row.output for row in rows),
+                references=tuple(row.references for row in rows),
+            )
+    return found
+
+
+def _check_rows(scenario: Scenario, predictions: Sequence[Prediction]) -> None:
+    known = [task.name for task in scenario.tasks]
+    asked = set()
+    for item in predictions:
+        row = f"row '{item.example_id}' of '{item.system}'"
+        if item.task not in known:
+            hint = did_you_mean(item.task, known)
+            raise ScoreError(f"{row}: the scenario '{scenario.name}' has no task '{item.task}'; it has {', '.join(known)}{hint}")
+        if (item.task, item.example_id) in asked:
+            raise ScoreError(f"{row} ({item.task}) stands twice and would count double; keep one of the two")
+        if not item.references or not all(text.strip() for text in item.references):
+            hole = "a blank reference" if item.references else "no reference"
+            raise ScoreError(f"{row} ({item.task}) has {hole}; fill the hole, or drop the row for every system")
+        asked.add((item.task, item.example_id))
+
+
+def _check_same_rows(base_name: str, base: Sequence[Prediction], name: str, system: Sequence[Prediction]) -> None:
+    """Refuses two systems that did not answer the same rows, and names the first row that one of them lacks."""
+    sides = [{(item.task, item.example_id): (item.text, item.references) for item in items} for items in (base, system)]
+    if alone := sorted(set(sides[0]) ^ set(sides[1])):
+        task, row = alone[0]
+        raise ScoreError(
+            f"'{name}' and '{base_name}' must answer the same rows, got {len(system)} and {len(base)} of which "
+            f"{len(set(sides[0]) & set(sides[1]))} are shared; '{name if alone[0] in sides[0] else base_name}' lacks "
+            f"row '{row}' of {task}; evaluate both again"
+        )
+    for (task, row), asked in sides[0].items():
+        if sides[1][task, row] != asked:
+            raise ScoreError(
+                f"row '{row}' of {task} has another text or other references for '{name}' than for '{base_name}'; "
+                "evaluate both again"
+            )
 
 
 def _only_system(predictions: Sequence[Prediction]) -> str:
     systems = sorted({item.system for item in predictions})
-    if len(systems) != 1:
-        raise ScoreError(f"predictions must be of one system, got {', '.join(systems) or 'none'}; score each system by itself")
+    if not systems:
+        raise ScoreError("there are no predictions to score: the file or the list of them is empty; evaluate the system again")
+    if len(systems) > 1:
+        raise ScoreError(f"predictions must be of one system, got {', '.join(systems)}; score each system by itself")
     return systems[0]
+
+
+def _error(tables: Mapping[str, tuple[Metric, FloatArray]], tasks: Sequence[str], draws: int, seed: int) -> float | None:
+    chosen = [tables[task] for task in tasks if task in tables]
+    return mean_standard_error(chosen, draws=draws, seed=seed) if chosen else None
 
 
 def _mean(values: Mapping[str, float], tasks: Sequence[str]) -> float | None:
@@ -222,9 +331,10 @@ def _mean(values: Mapping[str, float], tasks: Sequence[str]) -> float | None:
 
 
 def _rank(seed: int, task: str, example_id: str) -> tuple[int, str]:
-    return _child_seed(seed, f"{task}|{example_id}"), example_id
+    return child_seed(seed, f"{task}|{example_id}"), example_id
 
 
-def _child_seed(seed: int, name: str) -> int:
+def child_seed(seed: int, name: str) -> int:
+    """A seed for one purpose of an evaluation: it hangs on the name alone, so a task more leaves the others alone."""
     digest = hashlib.blake2b(f"evaluation|{seed}|{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")

@@ -1,27 +1,19 @@
-"""Is a difference real, and how large must one be to show: p-values, Holm's correction and power.
+"""Is a difference real: p-values by approximate randomisation, and Holm's correction.
 
-What comes in: a metric and the row statistics of two systems on the same rows. What goes out: a p-value by approximate
-randomisation, p-values corrected over the tasks of a table, and the smallest difference that so many rows can show.
+What comes in: metrics and the row statistics of two systems on the same rows. What goes out: a p-value for a task or for a mean
+over tasks, and p-values corrected for being read together. How large a difference must be to show is in power.py.
 
-Noreen 1989 (approximate randomisation); Holm 1979; Card et al. 2020, "With Little Power Comes Great Responsibility".
+Noreen 1989 (approximate randomisation); Holm 1979.
 """
 
 from __future__ import annotations
 
-import statistics as standard
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mixwright.evaluate.intervals import (
-    FloatArray,
-    PairedStatistics,
-    SummedMetric,
-    check_resampling,
-    chunk_sizes,
-    difference,
-    resamples,
-)
+from mixwright.errors import ScoreError
+from mixwright.evaluate.intervals import FloatArray, PairedStatistics, SummedMetric, check_resampling, chunk_sizes, difference
 
 _ROUNDING = 1e-9
 """Points below which two differences are the same one, added up in another order."""
@@ -35,18 +27,39 @@ def randomisation_p_value(metric: SummedMetric, system: FloatArray, baseline: Fl
     Raises:
         ScoreError: as in `difference_interval`.
     """
-    check_resampling(draws, 0.95, system, baseline)
-    gap = system - baseline
-    both = system.sum(axis=0) + baseline.sum(axis=0)
-    observed = float(metric.from_totals(system.sum(axis=0)) - metric.from_totals(baseline.sum(axis=0)))
+    return mean_randomisation_p_value([PairedStatistics(metric, system, baseline)], draws=draws, seed=seed)
+
+
+def mean_randomisation_p_value(pairs: Sequence[PairedStatistics], *, draws: int, seed: int) -> float:
+    """The same for the mean over tasks: rows are swapped within each task, and the tasks' differences are averaged.
+
+    Args:
+        pairs: one a task, every task weighing the same.
+
+    Raises:
+        ScoreError: as in `mean_difference_interval`.
+    """
+    if not pairs:
+        raise ScoreError("a mean over tasks needs at least one task, got 0")
+    for pair in pairs:
+        check_resampling(draws, 0.95, pair.system, pair.baseline)
     rng = np.random.default_rng(seed)
-    as_large = 0
+    observed = np.mean([difference(pair, np.ones((1, len(pair.system)))) for pair in pairs])
+    swapped = np.mean([_swapped(pair, draws, rng) for pair in pairs], axis=0)
+    as_large = int((np.abs(swapped) >= abs(observed) - _ROUNDING).sum())
+    return (as_large + 1) / (draws + 1)
+
+
+def _swapped(pair: PairedStatistics, draws: int, rng: np.random.Generator) -> FloatArray:
+    """Differences after each row's two outputs changed sides or not, by the toss of a coin; shape (draws,)."""
+    gap = pair.system - pair.baseline
+    both = pair.system.sum(axis=0) + pair.baseline.sum(axis=0)
+    found = []
     for size in chunk_sizes(len(gap), draws):
         kept = rng.integers(2, size=(size, len(gap))).astype(np.float64)
-        first = baseline.sum(axis=0) + kept @ gap
-        shuffled = metric.from_totals(first) - metric.from_totals(both - first)
-        as_large += int((np.abs(shuffled) >= abs(observed) - _ROUNDING).sum())
-    return (as_large + 1) / (draws + 1)
+        first = pair.baseline.sum(axis=0) + kept @ gap
+        found.append(pair.metric.from_totals(first) - pair.metric.from_totals(both - first))
+    return np.concatenate(found)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -57,30 +70,3 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[name]))
         corrected[name] = floor
     return {name: corrected[name] for name in p_values}
-
-
-def minimal_detectable_difference(
-    metric: SummedMetric,
-    system: FloatArray,
-    baseline: FloatArray,
-    *,
-    draws: int,
-    seed: int,
-    power: float = 0.8,
-    level: float = 0.95,
-) -> float:
-    """The smallest true difference, in points, that these rows would show with probability `power` in a two-sided test.
-
-    The spread of the difference is simulated by resampling the rows that were measured. It is 0 where the two systems do not
-    differ on any row, which says that nothing was measured, and not that anything could be shown.
-
-    Raises:
-        ScoreError: as in `difference_interval`, or a power outside (0, 1).
-    """
-    check_resampling(draws, level, system, baseline)
-    check_resampling(draws, power, system, baseline)
-    task = PairedStatistics(metric, system, baseline)
-    rng = np.random.default_rng(seed)
-    spread = np.concatenate([difference(task, weights) for weights in resamples(len(system), draws, rng)]).std()
-    normal = standard.NormalDist()
-    return float(spread * (normal.inv_cdf(1 - (1 - level) / 2) + normal.inv_cdf(power)))

@@ -12,8 +12,19 @@ from pathlib import Path
 
 from mixwright.errors import ServeError, did_you_mean
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
+from mixwright.evaluate.human import human_scores
+from mixwright.evaluate.power import power_records
 from mixwright.evaluate.runner import EvaluationRow, copy_predictions, differences, score_predictions
-from mixwright.records import BASE, COPY, Example, Prediction, Score, Split, SystemRecord, write_jsonl
+from mixwright.records import (
+    BASE,
+    COPY,
+    HUMAN,
+    Example,
+    Prediction,
+    Split,
+    SystemRecord,
+    write_jsonl,
+)
 from mixwright.scenarios import Scenario
 
 
@@ -29,6 +40,8 @@ class Questions:
     max_new_tokens: int
     draws: int
     seed: int
+    interesting_difference: float
+    """Points that would matter; what the rows cannot show is marked."""
 
 
 def evaluate_systems(
@@ -39,7 +52,9 @@ def evaluate_systems(
     *,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[SystemRecord, ...]:
-    """The copy of the input, then each of `systems` in their order; differences and retention where `base` is among them.
+    """The copy of the input, the human row, then each of `systems` in their order.
+
+    The human row stands where a task has several references a row. Differences, power and retention need `base` among `systems`.
 
     Args:
         systems: `base` or adapters' names.
@@ -58,7 +73,8 @@ def evaluate_systems(
         )
         write_predictions(folder, questions.split, predictions[system])
     nll = {system: client.nll(questions.generic, adapter=system).nll for system in systems if questions.generic}
-    return tuple(_record(questions, predictions, nll, system) for system in predictions)
+    records = {system: _record(questions, predictions, nll, system) for system in predictions}
+    return (records.pop(COPY), *_human(questions, predictions[COPY]), *records.values())
 
 
 def write_predictions(folder: Path, split: Split, predictions: Sequence[Prediction]) -> None:
@@ -77,37 +93,16 @@ def _check_served(client: EndpointClient, systems: Sequence[str]) -> None:
 def _record(questions: Questions, predictions: dict[str, list[Prediction]], nll: dict[str, float], system: str) -> SystemRecord:
     scenario, draws, seed = questions.scenario, questions.draws, questions.seed
     base = predictions.get(BASE) if system != BASE else None
+    found = differences(scenario, base, predictions[system], draws=draws, seed=seed) if base else ()
     return SystemRecord(
         name=system,
         scores=score_predictions(scenario, predictions[system], questions.split, draws=draws, seed=seed),
-        differences=differences(scenario, base, predictions[system], draws=draws, seed=seed) if base else (),
+        differences=found,
+        power=power_records(found, questions.interesting_difference),
         retention=nll[BASE] - nll[system] if {BASE, system} <= set(nll) else None,
     )
 
 
-def table_lines(systems: Sequence[SystemRecord]) -> list[str]:
-    """The systems' scores side by side, a line a task, and below them the differences to base; intervals are of 95 %."""
-    if not systems:
-        return []
-    header = ["task", "metric", "n", *(system.name for system in systems)]
-    cells = [header, *(_task_cells(scores) for scores in zip(*(system.scores for system in systems), strict=True))]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return [*lines, *(line for system in systems for line in _difference_lines(system))]
-
-
-def _task_cells(scores: Sequence[Score]) -> list[str]:
-    first = scores[0]
-    task = first.task if first.seen else f"{first.task} (unseen)"
-    return [task, first.metric, str(first.n), *(f"{score.value:.1f} [{score.low:.1f}, {score.high:.1f}]" for score in scores)]
-
-
-def _difference_lines(system: SystemRecord) -> list[str]:
-    lines = [
-        f"{system.name} - base, {item.task}: {item.value:+.1f} [{item.low:+.1f}, {item.high:+.1f}] (n {item.n})"
-        for item in system.differences
-        if item.task.startswith("mean of ")
-    ]
-    if system.retention is not None and system.name != BASE:
-        lines.append(f"{system.name} retention: {system.retention:+.3f} nats a token against base (0: nothing lost)")
-    return lines
+def _human(questions: Questions, predictions: Sequence[Prediction]) -> list[SystemRecord]:
+    scores = human_scores(questions.scenario, predictions, questions.split, draws=questions.draws, seed=questions.seed)
+    return [SystemRecord(name=HUMAN, scores=scores)] if scores else []

@@ -14,7 +14,7 @@ from typing import Any
 
 from mixwright.config import SweepConfig, load_config
 from mixwright.errors import ConfigError, DataError, RunError
-from mixwright.records import BASE, COPY, Prediction, RunRecord, SystemRecord, TrialRecord, from_json, read_jsonl
+from mixwright.records import BASE, COPY, HUMAN, Prediction, RunRecord, SystemRecord, TrialRecord, from_json, read_jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class RunFolder:
 
 
 def best_system(run: RunRecord) -> SystemRecord | None:
-    """The tuned system of the final table: that of the best trial, else the last that is neither base nor copy."""
-    tuned = [system for system in run.systems if system.name not in (BASE, COPY)]
+    """The tuned system of the final table: that of the best trial, else the last that is none of base, copy and human."""
+    tuned = [system for system in run.systems if system.name not in (BASE, COPY, HUMAN)]
     of_best_trial = [system for system in tuned if system.trial_id and system.trial_id == run.best.get("trial_id")]
     return next(reversed(of_best_trial or tuned), None)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mixwright.config import SweepConfig
 from mixwright.evaluate.runner import MEAN_OF_SEEN
-from mixwright.records import BASE, COPY, RunRecord, SystemRecord, TrialRecord, to_json
+from mixwright.records import BASE, COPY, HUMAN, RunRecord, SystemRecord, TrialRecord, to_json
 from mixwright.search.objective import Choice, final_objectives, pareto_front
 from mixwright.search.sweep import SearchResult
 
@@ -53,7 +53,7 @@ def searched_record(
 
 
 def complete_record(record: RunRecord, systems: Sequence[SystemRecord], seconds: Mapping[str, float]) -> RunRecord:
-    """The record with the final table: base, copy and best on the test rows, with intervals and paired differences."""
+    """The record with the final table: base, copy, human where there is one, and best on the test rows."""
     by_name = {system.name: system for system in systems}
     best = dataclasses.replace(by_name[BEST], trial_id=record.best["trial_id"])
     base = dataclasses.replace(by_name[BASE], retention=0.0)
@@ -62,7 +62,7 @@ def complete_record(record: RunRecord, systems: Sequence[SystemRecord], seconds:
         record,
         status="complete",
         best={**record.best, "seen_difference": to_json(seen_difference)},
-        systems=(base, by_name[COPY], best),
+        systems=(base, by_name[COPY], *(by_name[name] for name in (HUMAN,) if name in by_name), best),
         cost={**record.cost, "seconds": {**record.cost["seconds"], **seconds}},
     )
 

@@ -36,6 +36,8 @@ class Evaluation:
 
     objectives: Objectives
     task_scores: dict[str, float]
+    standard_errors: Objectives | None = None
+    """As in `RungRecord`."""
 
 
 class Evaluator(Protocol):
@@ -119,6 +121,7 @@ class Resident:
             objectives=evaluation.objectives,
             task_scores=evaluation.task_scores,
             seconds=progress.seconds,
+            standard_errors=evaluation.standard_errors,
         )
         progress = replace(progress, rungs=(*progress.rungs, record), tag=f"step-{progress.step}")
         if rung == len(fractions) - 1:
@@ -135,12 +138,11 @@ class Resident:
         self._leave_trial()
         config = assignment.config
         mixture = self.mixture(config)
-        seed = config.search.seed
         self.model = self._fresh_model(config)
         rows = tuple(self.render(example) for example in mixture.rows)
         global_batch = config.train.micro_batch_size * config.train.gradient_accumulation * workers.world_size()
         engine = loop.build_engine(self.model, config.train, self.setup.precision, batches.steps_in(len(rows), global_batch))
-        _seed_worker(seed)
+        _seed_worker(config.trial_seed)
         progress = checkpoint.TrialProgress(
             trial_id=assignment.trial_id, world_size=workers.world_size(), step=0, examples=0, tokens=0, seconds=0.0
         )
@@ -171,7 +173,7 @@ class Resident:
         if config.model.tuning == "full":
             self.base.model.requires_grad_(True)
             return self.base.model.train()
-        return models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.search.seed).to(self.device)
+        return models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.trial_seed).to(self.device)
 
     def _leave_trial(self) -> None:
         """Takes the trial's engine and adapter off the base."""
@@ -190,6 +192,7 @@ class Resident:
             config.mixture,
             self.setup.scenario.seen,
             seed=config.search.seed,
+            order_seed=config.trial_seed,
             token_count=lambda example: len(self.render(example).token_ids),
         )
 
