@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from mixwright.errors import ConfigError, run_job
-from mixwright.evaluate.power import detectable_at, power_records
+from mixwright.evaluate.power import detectable_at
 from mixwright.evaluate.prediction_files import read_predictions
-from mixwright.evaluate.runner import child_seed, differences, paired_statistics
+from mixwright.evaluate.runner import child_seed, compare, paired_statistics
 from mixwright.evaluate.tables import difference_lines, legend
 from mixwright.scenarios import load_scenario
 
@@ -27,8 +27,7 @@ def main() -> int:
         raise ConfigError("--difference must be above 0 and --rows at least 1")
     scenario = load_scenario(arguments.scenario, Path())
     base, system = (read_predictions(path, scenario) for path in (arguments.base, arguments.system))
-    found = differences(scenario, base, system, draws=arguments.draws, seed=arguments.seed)
-    power = power_records(found, arguments.difference)
+    found = compare(scenario, base, system, interesting=arguments.difference, draws=arguments.draws, seed=arguments.seed)
     pairs = paired_statistics(scenario, base, system)
     at_rows = {
         rows: {
@@ -37,8 +36,8 @@ def main() -> int:
         }
         for rows in arguments.rows
     }
-    lines = difference_lines(f"{system[0].system} - {base[0].system}", found, power, at_rows=at_rows)
-    sys.stdout.write("\n".join([*lines, "", *legend(power)]) + "\n")
+    lines = difference_lines(f"{system[0].system} - {base[0].system}", found.differences, found.power, at_rows=at_rows)
+    sys.stdout.write("\n".join([*lines, "", *legend(found.power)]) + "\n")
     return 0
 
 

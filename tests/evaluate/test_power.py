@@ -14,7 +14,7 @@ from mixwright.evaluate.power import (
     detectable_at,
     mean_detectable_difference,
     minimal_detectable_difference,
-    power_records,
+    power_record,
     row_values,
     rows_needed,
 )
@@ -132,20 +132,42 @@ def test_detectable_difference_shrinks_with_the_root_of_rows() -> None:
     assert few / many == pytest.approx(np.sqrt(30), rel=0.07)
 
 
-@pytest.mark.parametrize("rows", [30, 200])
-def test_the_rows_that_a_difference_needs_are_the_rows_that_show_it(rows: int) -> None:
-    values = table(np.random.default_rng(1).normal(0, 10, rows))
-    now = minimal_detectable_difference(METRIC, values, zeros(rows), draws=1000, seed=2)
-    assert now is not None
-    needed = rows_needed(rows, now, now / 2.5)
-    assert detectable_at(METRIC, values, zeros(rows), rows=needed, draws=1000, seed=2) == pytest.approx(now / 2.5, rel=0.06)
-    assert rows_needed(rows, now, now) == rows
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("wanted", [3.0, 1.0])
+def test_the_rows_that_a_difference_needs_are_the_rows_that_show_it(name: str, wanted: float) -> None:
+    values = table(DISTRIBUTIONS[name](np.random.default_rng(1), 300))
+    needed = rows_needed([PairedStatistics(METRIC, values, zeros(300))], wanted)
+    assert needed is not None
+    assert detectable_at(METRIC, values, zeros(300), rows=needed, draws=1000, seed=2) == pytest.approx(wanted, rel=0.06)
+
+
+def test_rows_of_a_mean_are_counted_over_its_tasks_in_their_shares() -> None:
+    rng = np.random.default_rng(1)
+    pairs = [PairedStatistics(METRIC, table(rng.normal(0, spread, rows)), zeros(rows)) for rows, spread in ((40, 20.0), (10, 5.0))]
+    needed = rows_needed(pairs, 2.0)
+    assert needed is not None
+    rows = [round(needed * 0.8), round(needed * 0.2)]
+    assert mean_detectable_difference(pairs, rows=rows, draws=1000, seed=2) == pytest.approx(2.0, rel=0.06)
 
 
 def test_five_rows_show_nothing_and_six_do() -> None:
     values = table(np.random.default_rng(1).normal(0, 10, 50))
     assert detectable_at(METRIC, values, zeros(50), rows=5, draws=1000, seed=2) is None
     assert detectable_at(METRIC, values, zeros(50), rows=7, draws=1000, seed=2) is not None
+
+
+def test_systems_that_differ_on_fewer_than_six_rows_state_no_size() -> None:
+    values = np.zeros(40)
+    values[:5] = 10.0
+    assert minimal_detectable_difference(METRIC, table(values), zeros(40), draws=200, seed=1) is None
+    values[5] = 10.0
+    assert minimal_detectable_difference(METRIC, table(values), zeros(40), draws=200, seed=1) is not None
+
+
+def test_a_difference_that_is_the_same_on_every_row_tells_no_variance() -> None:
+    constant = PairedStatistics(METRIC, table(np.full(40, 10.0)), zeros(40))
+    assert minimal_detectable_difference(*constant, draws=200, seed=1) is None
+    assert rows_needed([constant], 3.0) is None
 
 
 def test_systems_that_do_not_differ_and_single_rows_tell_no_variance() -> None:
@@ -162,14 +184,24 @@ def test_impossible_power_is_refused(power: float) -> None:
         detectable_at(METRIC, zeros(5), zeros(5), rows=0, draws=10, seed=1)
 
 
-def difference(detectable: float | None, n: int = 40) -> Difference:
-    return Difference(task="clarity", system="best", value=1.0, low=-2.0, high=4.0, n=n, detectable=detectable)
-
-
 def test_a_task_is_underpowered_where_its_rows_cannot_show_what_matters() -> None:
-    weak, strong, unknown = power_records([difference(6.0), difference(3.0), difference(None)], 3.0)
-    assert (weak.underpowered, strong.underpowered, unknown.underpowered) == (True, False, True)
-    assert weak.rows_needed == rows_needed(40, 6.0, 3.0) == 155
-    assert strong.rows_needed == 40
-    assert unknown.rows_needed is None
-    assert (weak.task, weak.n, weak.interesting) == ("clarity", 40, 3.0)
+    rows = table(np.random.default_rng(1).normal(0, 10, 40))
+    pair = PairedStatistics(METRIC, rows, zeros(40))
+    size = minimal_detectable_difference(*pair, draws=1000, seed=2)
+    assert size is not None
+    found = Difference(task="clarity", system="best", value=1.0, low=-2.0, high=4.0, n=40, detectable=size)
+    weak, enough, border = (power_record([pair], found, interesting) for interesting in (size / 2, size * 2, size))
+    assert (weak.underpowered, enough.underpowered, border.underpowered) == (True, False, False)
+    assert weak.rows_needed == pytest.approx(160, rel=0.1)
+    assert enough.rows_needed == pytest.approx(12, abs=2)
+    assert border.rows_needed is not None
+    assert border.rows_needed <= 40
+    assert power_record([pair], found, size * 0.999).rows_needed >= 41
+    assert (weak.task, weak.n, weak.detectable, weak.interesting) == ("clarity", 40, size, size / 2)
+
+
+def test_what_cannot_be_stated_is_underpowered() -> None:
+    rows = table(np.random.default_rng(1).normal(0, 10, 40))
+    found = Difference(task="clarity", system="best", value=0.0, low=0.0, high=0.0, n=40)
+    record = power_record([PairedStatistics(METRIC, rows, rows)], found, 3.0)
+    assert (record.underpowered, record.rows_needed, record.detectable) == (True, None, None)

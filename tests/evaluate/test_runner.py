@@ -9,8 +9,8 @@ import pytest
 from mixwright.errors import DataError, ScoreError
 from mixwright.evaluate.metric import make_metric
 from mixwright.evaluate.runner import (
+    compare,
     copy_predictions,
-    differences,
     evaluation_rows,
     predict,
     rung_scores,
@@ -59,6 +59,10 @@ def answers(system, edit, chosen=None):
         dataclasses.replace(item, system=system, output=edit(item))
         for item in copy_predictions(rows() if chosen is None else chosen)
     ]
+
+
+def compared(*arguments, **settings):
+    return compare(*arguments, interesting=3.0, **settings).differences
 
 
 def test_rows_come_in_the_scenarios_order_with_wordings_kept_for_evaluation():
@@ -156,7 +160,7 @@ def test_differences_pair_rows_by_id_and_add_both_means():
     base = copy_predictions(rows())
     base = [dataclasses.replace(item, system="base") for item in base]
     tuned = answers("tuned", lambda item: item.references[0])
-    found = {item.task: item for item in differences(SCENARIO, base, tuned[::-1], draws=200, seed=0)}
+    found = {item.task: item for item in compared(SCENARIO, base, tuned[::-1], draws=200, seed=0)}
     assert list(found) == ["polish", "shorten", "reword", "mean of seen", "mean of unseen"]
     values = [rung_scores(SCENARIO, items, draws=100, seed=0).scores for items in (tuned, base)]
     assert found["polish"].value == pytest.approx(values[0]["polish"] - values[1]["polish"])
@@ -169,7 +173,7 @@ def test_differences_pair_rows_by_id_and_add_both_means():
 def test_the_same_answers_differ_by_nothing():
     tuned = answers("tuned", lambda item: item.references[0])
     base = [dataclasses.replace(item, system="base") for item in tuned]
-    assert all((item.value, item.low, item.high) == (0, 0, 0) for item in differences(SCENARIO, base, tuned, draws=100, seed=0))
+    assert all((item.value, item.low, item.high) == (0, 0, 0) for item in compared(SCENARIO, base, tuned, draws=100, seed=0))
 
 
 def test_systems_that_answered_other_rows_are_not_compared():
@@ -177,7 +181,7 @@ def test_systems_that_answered_other_rows_are_not_compared():
     with pytest.raises(
         ScoreError, match=r"same rows, got 17 and 18 of which 17 are shared; 'tuned' lacks row 'polish:\d+' of polish"
     ):
-        differences(SCENARIO, base, answers("tuned", lambda item: item.text)[1:], draws=100, seed=0)
+        compared(SCENARIO, base, answers("tuned", lambda item: item.text)[1:], draws=100, seed=0)
 
 
 def test_predictions_of_two_systems_or_of_an_unknown_task_are_refused():
@@ -195,7 +199,7 @@ def test_the_same_row_must_ask_the_same_of_both_systems():
         dataclasses.replace(item, system="tuned") for item in base[1:]
     ]
     with pytest.raises(ScoreError, match=f"row '{base[0].example_id}' of polish has another text or other references for 'tuned'"):
-        differences(SCENARIO, base, other, draws=100, seed=0)
+        compared(SCENARIO, base, other, draws=100, seed=0)
 
 
 def test_nothing_to_score_is_said_to_be_nothing():
@@ -224,7 +228,7 @@ def some_better(item):
 def test_p_values_are_corrected_over_the_tasks_and_apart_from_them_over_the_means():
     base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
     tuned = answers("tuned", some_better, rows(12))
-    found = {item.task: item for item in differences(SCENARIO, base, tuned, draws=999, seed=0)}
+    found = {item.task: item for item in compared(SCENARIO, base, tuned, draws=999, seed=0)}
     tasks = {name: found[name].p_value for name in ("polish", "shorten", "reword")}
     means = {name: found[name].p_value for name in ("mean of seen", "mean of unseen")}
     for family in (tasks, means):
@@ -238,19 +242,19 @@ def test_a_tasks_p_value_and_power_do_not_hang_on_the_tasks_beside_it():
     base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
     tuned = answers("tuned", some_better, rows(12))
     alone = [[item for item in items if item.task == "shorten"] for items in (base, tuned)]
-    together = {item.task: item for item in differences(SCENARIO, base, tuned, draws=200, seed=0)}
-    found = {item.task: item for item in differences(SCENARIO, *alone, draws=200, seed=0)}
+    together = {item.task: item for item in compared(SCENARIO, base, tuned, draws=200, seed=0)}
+    found = {item.task: item for item in compared(SCENARIO, *alone, draws=200, seed=0)}
     assert found["shorten"].p_value == together["shorten"].p_value == found["shorten"].p_corrected
     assert found["shorten"].detectable == together["shorten"].detectable
 
 
 def test_differences_say_what_their_rows_can_show():
     base = [dataclasses.replace(item, system="base") for item in copy_predictions(rows(12))]
-    found = {item.task: item for item in differences(SCENARIO, base, answers("tuned", some_better, rows(12)), draws=400, seed=0)}
+    found = {item.task: item for item in compared(SCENARIO, base, answers("tuned", some_better, rows(12)), draws=400, seed=0)}
     half_width = (found["polish"].high - found["polish"].low) / 2
     assert half_width < found["polish"].detectable < 3 * half_width
     assert found["mean of seen"].detectable < max(found["polish"].detectable, found["shorten"].detectable)
-    same = differences(SCENARIO, base, [dataclasses.replace(item, system="tuned") for item in base], draws=100, seed=0)
+    same = compared(SCENARIO, base, [dataclasses.replace(item, system="tuned") for item in base], draws=100, seed=0)
     assert [(item.p_value, item.p_corrected, item.detectable) for item in same] == [(1.0, 1.0, None)] * 5
 
 

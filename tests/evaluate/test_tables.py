@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mixwright.evaluate.power import power_records
 from mixwright.evaluate.tables import difference_lines, legend, table_lines
-from mixwright.records import Difference, Score, SystemRecord
+from mixwright.records import Difference, PowerRecord, Score, SystemRecord
 
 
 def score(task: str, system: str, value: float) -> Score:
@@ -25,12 +24,26 @@ def difference(task: str, detectable: float | None, p: float | None) -> Differen
     )
 
 
+def power_of(*differences: Difference) -> tuple[PowerRecord, ...]:
+    return tuple(
+        PowerRecord(
+            task=item.task,
+            n=item.n,
+            detectable=item.detectable,
+            interesting=3.0,
+            rows_needed=None if item.detectable is None else int(40 * item.detectable),
+            underpowered=item.detectable is None or item.detectable > 3,
+        )
+        for item in differences
+    )
+
+
 DIFFERENCES = (difference("clarity", 6.25, 0.2), difference("reword", 2.5, 0.0004), difference("mean of seen", None, 1.0))
 BEST = SystemRecord(
     name="best",
     scores=(score("clarity", "best", 42.0), score("reword", "best", 32.0)),
     differences=DIFFERENCES,
-    power=power_records(DIFFERENCES, 3.0),
+    power=power_of(*DIFFERENCES),
     retention=-0.25,
 )
 BASE = SystemRecord(name="base", scores=(score("clarity", "base", 40.0), score("reword", "base", 30.0)), retention=0.0)
@@ -52,8 +65,8 @@ def test_p_values_power_and_the_rows_that_are_needed_stand_beside_each_differenc
     rows = {line.split("  ")[0]: line for line in lines[lines.index("") + 1 :]}
     assert rows["best - base"].split("  ")[-1] == "rows for 3"
     assert "+2.0 [-1.0, +5.0]" in rows["clarity"]
-    assert rows["clarity"].split()[-5:] == ["0.200", "0.400", "6.2", "!", "168"]
-    assert rows["reword"].split()[-4:] == ["<0.001", "<0.001", "2.5", "29"]
+    assert rows["clarity"].split()[-5:] == ["0.200", "0.400", "6.2", "!", "250"]
+    assert rows["reword"].split()[-4:] == ["<0.001", "<0.001", "2.5", "100"]
     assert rows["mean of seen"].split()[-4:] == ["1.000", "-", "!", "-"]
     assert "! underpowered: these rows cannot show a difference of 3 points" in lines
     assert lines[-1] == "best retention: -0.250 nats a token against base (0: nothing lost)"
@@ -61,7 +74,7 @@ def test_p_values_power_and_the_rows_that_are_needed_stand_beside_each_differenc
 
 def test_where_every_row_counts_enough_nothing_is_marked() -> None:
     strong = (difference("clarity", 2.0, 0.01),)
-    power = power_records(strong, 3.0)
+    power = power_of(*strong)
     text = "\n".join([*difference_lines("a - b", strong, power), *legend(power)])
     assert "!" not in text
     assert "underpowered" not in text
@@ -69,7 +82,7 @@ def test_where_every_row_counts_enough_nothing_is_marked() -> None:
 
 def test_other_numbers_of_rows_get_a_column_each() -> None:
     lines = difference_lines(
-        "a - b", DIFFERENCES, power_records(DIFFERENCES, 3.0), at_rows={30: {"clarity": 7.1, "reword": None}, 400: {"clarity": 2.0}}
+        "a - b", DIFFERENCES, power_of(*DIFFERENCES), at_rows={30: {"clarity": 7.1, "reword": None}, 400: {"clarity": 2.0}}
     )
     assert lines[0].endswith("30 rows show  400 rows show")
     assert lines[1].split()[-2:] == ["7.1", "2.0"]

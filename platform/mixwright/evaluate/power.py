@@ -5,9 +5,11 @@ these rows, or another number of rows like them, show with 80 % probability, and
 
 The power is simulated. Each row's share in the measured difference is its jackknife pseudo-value; an experiment draws rows from
 those that were measured, plants a difference of a known size, in either direction, and puts it to the test that the tables use:
-randomisation, two-sided, 5 %. So skewed rows, ties and small n count as they are. What it takes for granted: that a true
-difference would move all rows alike, and that the rows that were measured vary as others do; forty rows tell their own variance
-to about a tenth. The test is one task's alone: after Holm's correction over a table a difference must be larger still.
+randomisation, two-sided, 5 %. So skewed rows, ties and small n count as they are. It takes for granted that a true difference
+would move all rows alike, and that other rows vary as the measured ones do. Forty rows tell their own variance to about a tenth,
+more roughly where few of them decide; and where two systems differ on few rows, a larger difference would also come from more rows,
+so that the size stated is too small. Fewer than six such rows state none. The test is one task's alone: after Holm's correction
+over a table a difference must be larger still.
 
 Quenouille 1956, Tukey 1958 (pseudo-values); Card et al. 2020, "With Little Power Comes Great Responsibility"; Guenther 1981
 (sample size).
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import math
 import statistics as standard
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +39,8 @@ _STEPS = 8
 """Halvings of the bracket around the difference; they leave less than half a percent of it."""
 _HOPELESS = 64.0
 """Multiples of the normal approximation beyond which no difference would show: fewer than six rows never reach p = 0.05."""
-_NOTHING = 1e-9
-"""Points of spread below which two systems do not differ on any row."""
+_FEWEST_ROWS_THAT_DIFFER = 6
+_ROUNDING = 1e-9
 
 
 def minimal_detectable_difference(
@@ -58,7 +60,8 @@ def minimal_detectable_difference(
         level: of the two-sided test; 0.95 rejects at p <= 0.05.
 
     Returns:
-        None where there is none to state: so few rows that no difference shows, or systems that do not differ on any row.
+        None where there is none to state: so few rows that no difference shows, or systems that differ on fewer than
+        six, or by the same on every row.
 
     Raises:
         ScoreError: as in `difference_interval`, or a power outside (0, 1).
@@ -110,16 +113,28 @@ def mean_detectable_difference(
     for pair in pairs:
         check_resampling(draws, level, pair.system, pair.baseline)
         check_resampling(draws, power, pair.system, pair.baseline)
-    counts = rows or [len(pair.system) for pair in pairs]
-    if min(len(pair.system) for pair in pairs) < 2:
-        return None  # one row says nothing of the variance
-    tables = [row_values(pair) for pair in pairs]
-    spread = math.sqrt(sum(table.var(ddof=1) / count for table, count in zip(tables, counts, strict=True))) / len(pairs)
-    if spread < _NOTHING:
+    tables = _varying_values(pairs)
+    if tables is None:
         return None
+    counts = rows or [len(pair.system) for pair in pairs]
+    spread = _spread(tables, counts)
     size = (min(draws, _MOST_EXPERIMENTS), min(draws, _MOST_SWAPS))
     simulated = _simulate(tables, counts, size, np.random.default_rng(seed))
     return _smallest(simulated, spread * (_quantile(level) + _normal(power)), power, level)
+
+
+def _varying_values(pairs: Sequence[PairedStatistics]) -> list[FloatArray] | None:
+    """The row values of each task; None where they do not tell how rows vary."""
+    differing = sum(int((pair.system != pair.baseline).any(axis=1).sum()) for pair in pairs)
+    if differing < _FEWEST_ROWS_THAT_DIFFER or min(len(pair.system) for pair in pairs) < 2:
+        return None
+    tables = [row_values(pair) for pair in pairs]
+    return tables if max(np.abs(table).max() for table in tables) > _ROUNDING else None
+
+
+def _spread(tables: Sequence[FloatArray], counts: Sequence[int]) -> float:
+    """Standard error of the mean over tasks, by the variance of its rows."""
+    return math.sqrt(sum(table.var(ddof=1) / count for table, count in zip(tables, counts, strict=True))) / len(tables)
 
 
 def row_values(pair: PairedStatistics) -> FloatArray:
@@ -149,7 +164,7 @@ class _Experiments:
         return standard.fmean(self._rejected(sign * planted, level) for sign in (-1, 1))
 
     def _rejected(self, planted: float, level: float) -> float:
-        observed_E = np.abs(self.observed_E + planted) - _NOTHING
+        observed_E = np.abs(self.observed_E + planted) - _ROUNDING
         as_large_E = (np.abs(self.swapped_ES + planted * self.kept_S) >= observed_E[:, None]).sum(axis=1)
         return float(((as_large_E + 1) / (len(self.kept_S) + 1) <= 1 - level).mean())
 
@@ -182,33 +197,43 @@ def _smallest(simulated: _Experiments, guess: float, power: float, level: float)
     return high
 
 
-def power_records(differences: Iterable[Difference], interesting: float) -> tuple[PowerRecord, ...]:
-    """For each difference: can its rows show what would matter, and if not, how many could.
+def power_record(pairs: Sequence[PairedStatistics], difference: Difference, interesting: float) -> PowerRecord:
+    """Can the rows behind a difference show what would matter, and if not, how many could.
 
     Args:
+        pairs: the row statistics that the difference was computed from, one a task.
         interesting: the smallest difference that would matter, in points.
     """
-    return tuple(_power_record(item, interesting) for item in differences)
-
-
-def _power_record(item: Difference, interesting: float) -> PowerRecord:
+    enough = difference.detectable is not None and difference.detectable <= interesting
+    needed = rows_needed(pairs, interesting)
+    if needed is not None:  # an estimate of its own, which near the border must not contradict the simulation
+        needed = min(needed, difference.n) if enough else max(needed, difference.n + 1)
     return PowerRecord(
-        task=item.task,
-        n=item.n,
-        detectable=item.detectable,
+        task=difference.task,
+        n=difference.n,
+        detectable=difference.detectable,
         interesting=interesting,
-        rows_needed=None if item.detectable is None else rows_needed(item.n, item.detectable, interesting),
-        underpowered=item.detectable is None or item.detectable > interesting,
+        rows_needed=needed,
+        underpowered=not enough,
     )
 
 
-def rows_needed(rows: int, detectable: float, wanted: float, *, level: float = LEVEL) -> int:
-    """How many rows show the difference `wanted` as well as `rows` rows show `detectable`.
+def rows_needed(pairs: Sequence[PairedStatistics], wanted: float, *, power: float = POWER, level: float = LEVEL) -> int | None:
+    """Rows, of all tasks together in their present shares, that show the difference `wanted` with probability `power`.
 
-    Rows grow with the square of the ratio; half a squared normal quantile of them pays for not knowing the variance (Guenther).
+    By the normal approximation from the measured row variance, which is close wherever many rows are needed; half a squared normal
+    quantile of rows pays for not knowing the variance (Guenther).
+
+    Returns:
+        None where the rows do not tell their variance, as for `minimal_detectable_difference`.
     """
-    price = _quantile(level) ** 2 / 2
-    return max(1, math.ceil((detectable / wanted) ** 2 * max(rows - price, 1.0) + price))
+    tables = _varying_values(pairs)
+    if tables is None:
+        return None
+    counts = [len(table) for table in tables]
+    spread = _spread(tables, counts)
+    quantile = _quantile(level)
+    return math.ceil(sum(counts) * (spread * (quantile + _normal(power)) / wanted) ** 2 + quantile**2 / 2)
 
 
 def _quantile(level: float) -> float:

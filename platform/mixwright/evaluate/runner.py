@@ -26,11 +26,11 @@ from mixwright.evaluate.intervals import (
     mean_standard_error,
 )
 from mixwright.evaluate.metric import Metric, make_metric
-from mixwright.evaluate.power import mean_detectable_difference
+from mixwright.evaluate.power import mean_detectable_difference, power_record
 from mixwright.evaluate.significance import holm, mean_randomisation_p_value
 from mixwright.generate.engine import Engine, Request
 from mixwright.prompts import prompt_ids
-from mixwright.records import COPY, Difference, Example, Prediction, Score, Split
+from mixwright.records import COPY, Difference, Example, PowerRecord, Prediction, Score, Split
 from mixwright.scenarios import Scenario, wording
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,14 @@ class RungScores:
     means: TaskMeans
     errors: TaskMeans
     """Standard errors of the means, from the choice of rows; None where the mean is, or a task has fewer than two rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One system against base; the two stand side by side."""
+
+    differences: tuple[Difference, ...]
+    power: tuple[PowerRecord, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,29 +213,34 @@ def task_means(scenario: Scenario, values: Mapping[str, float]) -> TaskMeans:
     return TaskMeans(seen=_mean(values, scenario.seen), unseen=_mean(values, scenario.unseen))
 
 
-def differences(
-    scenario: Scenario, base: Sequence[Prediction], system: Sequence[Prediction], *, draws: int, seed: int
-) -> tuple[Difference, ...]:
+def compare(
+    scenario: Scenario, base: Sequence[Prediction], system: Sequence[Prediction], *, interesting: float, draws: int, seed: int
+) -> Comparison:
     """System minus base by task, then for the mean of the seen and of the unseen tasks, paired on the same rows.
 
     P-values are corrected over the tasks, and apart from them over the means.
 
+    Args:
+        interesting: the difference that would matter, in points; what the rows cannot show is said to be underpowered.
+
     Raises:
         ScoreError: the two did not answer the same rows, or as `score_predictions`.
     """
-    name = _only_system(system)
     pairs = paired_statistics(scenario, base, system)
     tasks = {task: [pair] for task, pair in pairs.items()}
     kinds = {MEAN_OF_SEEN: scenario.seen, MEAN_OF_UNSEEN: scenario.unseen}
     means = {mean: chosen for mean, names in kinds.items() if (chosen := [pairs[task] for task in names if task in pairs])}
-    return (*_family(name, tasks, draws, seed), *_family(name, means, draws, seed))
+    name = _only_system(system)
+    found = (*_family(name, tasks, draws, seed), *_family(name, means, draws, seed))
+    groups = {**tasks, **means}
+    return Comparison(differences=found, power=tuple(power_record(groups[item.task], item, interesting) for item in found))
 
 
 def paired_statistics(scenario: Scenario, base: Sequence[Prediction], system: Sequence[Prediction]) -> dict[str, PairedStatistics]:
     """The row statistics of two systems by task, row by row of the same examples.
 
     Raises:
-        ScoreError: as `differences`.
+        ScoreError: as `compare`.
     """
     _check_same_rows(_only_system(base), base, _only_system(system), system)
     of_base, of_system = task_rows(scenario, base), task_rows(scenario, system)

@@ -13,8 +13,7 @@ from pathlib import Path
 from mixwright.errors import ServeError, did_you_mean
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.human import human_scores
-from mixwright.evaluate.power import power_records
-from mixwright.evaluate.runner import EvaluationRow, copy_predictions, differences, score_predictions
+from mixwright.evaluate.runner import Comparison, EvaluationRow, compare, copy_predictions, score_predictions
 from mixwright.records import (
     BASE,
     COPY,
@@ -93,12 +92,14 @@ def _check_served(client: EndpointClient, systems: Sequence[str]) -> None:
 def _record(questions: Questions, predictions: dict[str, list[Prediction]], nll: dict[str, float], system: str) -> SystemRecord:
     scenario, draws, seed = questions.scenario, questions.draws, questions.seed
     base = predictions.get(BASE) if system != BASE else None
-    found = differences(scenario, base, predictions[system], draws=draws, seed=seed) if base else ()
+    found = Comparison(differences=(), power=())
+    if base:
+        found = compare(scenario, base, predictions[system], interesting=questions.interesting_difference, draws=draws, seed=seed)
     return SystemRecord(
         name=system,
         scores=score_predictions(scenario, predictions[system], questions.split, draws=draws, seed=seed),
-        differences=found,
-        power=power_records(found, questions.interesting_difference),
+        differences=found.differences,
+        power=found.power,
         retention=nll[BASE] - nll[system] if {BASE, system} <= set(nll) else None,
     )
 
