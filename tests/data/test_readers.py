@@ -75,6 +75,15 @@ def test_m2_gives_the_correction_of_each_annotator_as_a_reference(tmp_path):
     assert first.references == ("She goes to school every day.", "She went to school every days.")
 
 
+def test_annotators_who_agree_stay_two_references(tmp_path):
+    agreed = "S a b\nA 0 1|||X|||y|||R|||-|||0\nA 0 1|||X|||y|||R|||-|||1\n\nS c\n" + "".join(
+        f"A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||{annotator}\n" for annotator in (0, 1)
+    )
+    (tmp_path / "two.m2").write_text(agreed)
+    made = reading(tmp_path, "m2", path="two.m2", task="t")
+    assert [example.references for example in made.examples] == [("y b", "y b"), ("c", "c")]
+
+
 def test_m2_annotator_without_edits_gives_the_sentence_itself(tmp_path):
     write(tmp_path / "a.m2", M2)
     _, second, third = reading(tmp_path, "m2", path="a.m2", task="grammaticality").examples
@@ -225,7 +234,7 @@ def test_jsonl_maps_columns_and_lets_rows_name_their_task(tmp_path):
     write_jsonl(tmp_path / "j.jsonl", rows)
     columns = {"text": "src", "references": "tgt", "task": "kind", "group": "doc"}
     first, second = reading(tmp_path, "jsonl", path="j.jsonl", columns=columns).examples
-    assert (first.text, first.references, first.task, first.group) == ("a b", ("c", "d"), "fluency", "7")
+    assert (first.text, first.references, first.task, first.group) == ("a b", ("c", "d", "c"), "fluency", "7")
     assert second.task == "clarity"
 
 

@@ -86,7 +86,8 @@ def _example(source: SourceConfig, row: Row) -> Example:
     assert task is not None, "the configuration or the reader refuses rows without a task"
     clean = detokenize if source.detokenize and task != GENERIC else str.strip
     text = clean(row.text).strip()
-    references = tuple(dict.fromkeys(reference for item in row.references if (reference := clean(item).strip())))
+    # Annotators who agree stay two references: the official scorers count both, and agreement is what the human row measures.
+    references = tuple(reference for item in row.references if (reference := clean(item).strip()))
     if source.format in EDITS_ONLY:
         references = tuple(reference for reference in references if reference != text)
     instruction = row.instruction.strip() if task == GENERIC else ""

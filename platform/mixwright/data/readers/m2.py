@@ -53,7 +53,7 @@ def _row(file: SourceFile, sentence: _Sentence) -> Row:
     return Row(
         place=f"{file.prefix}{sentence.line}",
         text=text,
-        references=tuple(dict.fromkeys(corrections)) or (text,),
+        references=tuple(corrections) or (text,),
         group=file.prefix.removesuffix(":"),
     )
 
