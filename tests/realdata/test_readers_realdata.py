@@ -76,16 +76,14 @@ def test_dialogues_are_groups_and_most_turns_have_edits():
 def test_two_annotators_give_two_references_of_each_sentence_also_where_they_agree():
     counts = Counter(len(example.references) for example in reading("m2", "cweb/CWEB-S.dev.m2", task="t").examples)
     assert set(counts) == {2}
-    assert counts[2] > 100
 
 
-def test_jfleg_and_asset_keep_their_distinct_references():
+def test_jfleg_and_asset_keep_all_their_references():
     references = tuple(f"jfleg/dev.ref{n}" for n in range(4))
     jfleg = reading("parallel", "jfleg/dev.src", references=references, task="t", detokenize=False)
-    assert sum(len(example.references) for example in jfleg.examples) > 754 * 3
-    assert max(len(example.references) for example in jfleg.examples) == 4
+    assert {len(example.references) for example in jfleg.examples} == {4}
     simplified = reading("parallel", "asset/asset.valid.orig", references=asset(), task="t")
-    assert max(len(example.references) for example in simplified.examples) == 10
+    assert {len(example.references) for example in simplified.examples} == {10}
 
 
 def test_similar_pairs_are_the_paraphrases():
