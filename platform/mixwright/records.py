@@ -26,7 +26,7 @@ BASE = "base"
 COPY = "copy"
 HUMAN = "human"
 """Systems that stand in every table beside the tuned ones: the model as it is, the input handed back, and, where rows have several
-references, each reference scored against the others."""
+references, each reference scored against the others (against one reference fewer than the systems, which costs it points)."""
 
 MetricName = Literal["errant_f0.5", "gleu", "sari"]
 METRIC_NAMES: tuple[str, ...] = typing.get_args(MetricName)
@@ -89,9 +89,10 @@ class Score:
     seen: bool = True
     """False where the task was held out of training."""
     details: dict[str, float] = field(default_factory=dict)
-    """Beside the value, 0 to 100: precision, recall and over_correction for errant_f0.5; add, keep and delete for sari."""
+    """Beside the value, 0 to 100: precision, recall and over_correction for errant_f0.5; add, keep and delete for sari.
+    over_correction, the share of rows that needed no edit and got one, is left out where every row needed one."""
     error_types: dict[str, dict[str, int]] = field(default_factory=dict)
-    """errant_f0.5: ERRANT's type -> tp, fp and fn; empty for other metrics."""
+    """errant_f0.5: ERRANT's type -> tp, fp and fn; empty for other metrics and for human."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,25 @@ class Difference:
     p_corrected: float | None = None
     """`p_value` after Holm's correction over the tasks of the table, or over its means."""
     detectable: float | None = None
-    """Smallest difference, in points, that these rows show with 80 % power."""
+    """Smallest difference, in points, that these rows show with 80 % power; None where none can be stated (too few rows, or
+    systems that do not differ on any)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerRecord:
+    """Whether the rows behind one difference can show what would matter."""
+
+    task: str
+    """As in Difference."""
+    n: int
+    detectable: float | None
+    """As in Difference."""
+    interesting: float
+    """The smallest difference that would matter, in points, as the configuration has it."""
+    rows_needed: int | None
+    """Rows that would show a difference of `interesting` points with 80 % power; for a mean, of all its tasks together."""
+    underpowered: bool
+    """These rows cannot show a difference of `interesting` points: that none is seen does not say that there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +189,8 @@ class SystemRecord:
     scores: tuple[Score, ...]
     differences: tuple[Difference, ...] = ()
     """Against base, on the same rows; empty for base itself."""
+    power: tuple[PowerRecord, ...] = ()
+    """One for each of `differences`."""
     retention: float | None = None
     trial_id: str = ""
     decoding: dict[str, Any] = field(default_factory=dict)
