@@ -60,7 +60,7 @@ def cell(page: Path, task: str, system: str, run: str) -> str:
 
 def test_each_systems_score_stands_under_its_run(tmp_path: Path) -> None:
     page = report.compare(two_runs(tmp_path))
-    assert cell(page, "grammaticality", "Best adapter", "first").startswith("31.0 ▲ better 28.0–34.2 n = 12")
+    assert cell(page, "grammaticality", "Best adapter", "first").startswith("31.0 ▲ better 28.0–34.2, n = 12")
     assert cell(page, "clarity", "Best adapter", "second").startswith("31.0 ≈? too few rows")
     assert cell(page, "fluency", OUTSIDER, "first") == "–"
     assert cell(page, "fluency", OUTSIDER, "second").startswith("49.0 ▲")

@@ -17,7 +17,7 @@ from mixwright.report.table import TableRow
 
 _WIDTH = 340.0
 _TOP, _STEP, _BAR = 26.0, 22.0, 12.0
-_VALUE_WIDTH, _LETTER, _BOLD_LETTER = 36.0, 6.5, 7.2
+_VALUE_WIDTH, _LETTER, _BOLD_LETTER = 36.0, 6.9, 7.9
 _LONGEST_NAME = 18
 _CLASSES = {BASE: "of-base", COPY: "of-copy", HUMAN: "of-human"}
 

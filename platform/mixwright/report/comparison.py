@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixwright.errors import RunError
-from mixwright.records import write_text
+from mixwright.records import BASE, write_text
 from mixwright.report import bars, cells, pages, readings, trees, wording
 from mixwright.report.comparability import Obstacles, obstacles
 from mixwright.report.csv_files import NamedTable, csv_files
@@ -208,7 +208,9 @@ def _page(
         any_apart=any(task.apart for task in tasks),
         links={name: link(target, path) for name, path in own.items() if path.is_file()},
         legend=readings.met(reading for reading in found_readings if reading is not None),
-        figures=[bars.run_bars(task.task, task.metric, _bar_scores(task)) for task in tasks if not task.is_mean],
+        figures=[
+            bars.run_bars(task.task, task.metric, shown) for task in tasks if not task.is_mean and (shown := _bar_scores(task))
+        ],
     )
 
 
@@ -217,11 +219,13 @@ def _title(names: Sequence[str]) -> str:
 
 
 def _bar_scores(task: ComparedTask) -> list[bars.Bar]:
-    """Base and the tuned system of each run, one under the other."""
+    """The system that each run is about, and its base below it; none of a mean, which is no height to look at."""
+    if task.is_mean:
+        return []
     return [
-        bars.Bar(name=f"{run} {wording.system_label(system).lower()}", score=row.scores[system], is_lead=system == row.lead)
+        bars.Bar(name=name, score=row.scores[system], is_lead=system == row.lead)
         for run, row in task.rows.items()
-        for system in dict.fromkeys((next(iter(row.scores)), row.lead))
+        for system, name in ((row.lead, run), (BASE, "its base" if row.lead in row.scores else f"{run} base"))
         if system in row.scores
     ]
 
