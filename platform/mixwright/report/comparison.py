@@ -208,9 +208,7 @@ def _page(
         any_apart=any(task.apart for task in tasks),
         links={name: link(target, path) for name, path in own.items() if path.is_file()},
         legend=readings.met(reading for reading in found_readings if reading is not None),
-        figures=[
-            bars.run_bars(task.task, task.metric, shown) for task in tasks if not task.is_mean and (shown := _bar_scores(task))
-        ],
+        figures=[bars.run_bars(task.task, task.metric, shown) for task in tasks if (shown := _bar_scores(task))],
     )
 
 
