@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.report.made_up_run import make_difference, make_record, make_trials
+from tests.report.made_up_run import make_difference, make_record, make_score, make_trials
 
 from mixwright import report
-from mixwright.records import RunRecord
+from mixwright.records import HUMAN, PowerRecord, RunRecord, SystemRecord
 from mixwright.report.table import table_rows
 
 
@@ -70,3 +70,48 @@ def test_a_run_whose_best_system_is_missing_still_shows_base_and_copy() -> None:
     text = report.final_table(dataclasses.replace(record(), systems=record().systems[:2]))
     assert "grammaticality" in text
     assert "12.4" in text
+
+
+def with_everything() -> RunRecord:
+    """The made-up record with p-values, power and a human row."""
+    base, copy, best = record().systems
+    judged = tuple(dataclasses.replace(item, p_value=0.0002, p_corrected=0.0004, detectable=7.5) for item in best.differences)
+    power = tuple(
+        PowerRecord(task=item.task, n=item.n, detectable=7.5, interesting=3.0, rows_needed=80, underpowered=item.task == "clarity")
+        for item in judged
+    )
+    human = SystemRecord(name=HUMAN, scores=tuple(make_score(task, HUMAN, 66.6) for task in ("fluency", "clarity")))
+    return dataclasses.replace(record(), systems=(base, copy, human, dataclasses.replace(best, differences=judged, power=power)))
+
+
+def test_the_text_table_holds_human_corrected_p_and_what_the_rows_show() -> None:
+    text = report.final_table(with_everything())
+    lines = text.splitlines()
+    assert lines[0].split()[:7] == ["task", "metric", "n", "base", "copy", "human", "best"]
+    rows = {line.split("  ")[0]: line for line in lines}
+    assert "66.6" in rows["fluency"]
+    assert "66.6" not in rows["grammaticality"]
+    assert "<0.001" in rows["fluency"]
+    assert "7.5 !" in rows["clarity"]
+    assert "!" not in rows["fluency"]
+    assert max(len(line) for line in lines) <= 132
+    assert any(line.startswith("! underpowered: cannot show a difference of 3 points") for line in lines)
+    assert any(line.startswith("human: ") for line in lines)
+
+
+def test_the_best_system_is_never_the_human_row() -> None:
+    without_best = dataclasses.replace(with_everything(), systems=with_everything().systems[:3])
+    assert all(row.best is None for row in table_rows(without_best))
+
+
+def test_a_human_mean_stands_only_where_every_task_has_one() -> None:
+    mean = next(row for row in table_rows(with_everything()) if row.is_mean)
+    assert mean.human is None
+    assert mean.power is not None
+
+
+def test_a_record_without_p_values_has_no_columns_for_them() -> None:
+    text = report.final_table(record())
+    assert "p Holm" not in text
+    assert "human" not in text
+    assert "shows" not in text

@@ -7,10 +7,11 @@ verdict      the answer, no more than is shown     details             what stan
 samples      answers row by row                    seed_variance       points repeated over seeds
 page         all of it in one file                 markdown, csv_files the same numbers for papers
 comparison   several runs side by side             comparability       what keeps their numbers apart
+text_table   the table that a sweep ends with
 """
 
 from mixwright.report.comparison import compare
 from mixwright.report.page import build
-from mixwright.report.table import final_table
+from mixwright.report.text_table import final_table
 
 __all__ = ["build", "compare", "final_table"]

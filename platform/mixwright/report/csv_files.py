@@ -70,7 +70,7 @@ def _score_lines(table: NamedTable) -> Iterator[tuple[object, ...]]:
 def _difference_lines(table: NamedTable) -> Iterator[tuple[object, ...]]:
     for row in table.rows:
         for system, item in row.differences.items():
-            power = row.power.get(system)
+            power = row.powers.get(system)
             yield (
                 *(table.run, table.split, row.task, row.seen, row.metric or "mean", system, BASE),
                 *(item.n, item.value, item.low, item.high, item.p_value, item.p_corrected, item.detectable),

@@ -107,7 +107,7 @@ def _difference_table(rows: Sequence[TableRow], system: str) -> str:
 def _power(rows: Sequence[TableRow]) -> Iterator[str]:
     lines = []
     for row in rows:
-        power = row.power.get(row.lead)
+        power = row.power
         if power is not None:
             shown = (wording.number(power.detectable), wording.number(power.interesting), cells.rows_needed(power))
             lines.append((task_name(row), f"{power.n:,}", *shown, "no" if power.underpowered else "yes"))

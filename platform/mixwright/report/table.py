@@ -1,14 +1,14 @@
 """The final table: what each task scored as it was, copied, by people, tuned, and by whatever else was asked.
 
 What comes in: a RunRecord after the final evaluation, with any number of systems; a system may lack a task. What goes out: typed
-rows, from which the page, `report.md` and the CSV files are all drawn, and the plain-text table that a sweep ends with. Rows
-stand in the base model's order of tasks, seen before unseen, means after each; systems as `ordered_systems` has them.
+rows, from which the page, `report.md`, the CSV files and the text table are all drawn. Rows stand in the base model's order of
+tasks, seen before unseen, means after each; systems as `ordered_systems` has them.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixwright.records import BASE, COPY, HUMAN, Difference, PowerRecord, RunRecord, Score, SystemRecord
@@ -35,7 +35,7 @@ class TableRow:
     """System -> its score; systems that lack the task are left out."""
     differences: Mapping[str, Difference]
     """System -> its paired difference to base."""
-    power: Mapping[str, PowerRecord]
+    powers: Mapping[str, PowerRecord]
     """System -> whether its rows can show what would matter; empty in runs that did not ask."""
     lead: str
     """The system that the report is about; empty where none was tuned."""
@@ -49,6 +49,11 @@ class TableRow:
         return self.scores.get(COPY)
 
     @property
+    def human(self) -> Score | None:
+        """Each reference against the others; None where rows have one reference."""
+        return self.scores.get(HUMAN)
+
+    @property
     def best(self) -> Score | None:
         return self.scores.get(self.lead)
 
@@ -57,10 +62,15 @@ class TableRow:
         """Best minus base, paired."""
         return self.differences.get(self.lead)
 
+    @property
+    def power(self) -> PowerRecord | None:
+        """Whether the rows behind best's difference can show what would matter."""
+        return self.powers.get(self.lead)
+
     def reading(self, system: str) -> readings.Reading | None:
         """What the difference of a system to base allows to say; None where there is none, as for base itself."""
         difference = self.differences.get(system)
-        return readings.read(difference, self.power.get(system)) if difference else None
+        return readings.read(difference, self.powers.get(system)) if difference else None
 
     @property
     def outcome(self) -> wording.Outcome:
@@ -107,7 +117,7 @@ def _task_row(task: str, systems: Sequence[SystemRecord], lead: SystemRecord | N
         is_mean=False,
         scores=scores,
         differences=_differences(task, systems),
-        power=_power(task, systems),
+        powers=_powers(task, systems),
         lead=lead.name if lead else "",
     )
 
@@ -122,7 +132,7 @@ def _mean_row(name: str, group: Sequence[TableRow], systems: Sequence[SystemReco
         is_mean=True,
         scores={system: score for system, score in means.items() if score is not None},
         differences=_differences(name, systems),
-        power=_power(name, systems),
+        powers=_powers(name, systems),
         lead=lead.name if lead else "",
     )
 
@@ -164,74 +174,12 @@ def unrecorded(rows: Sequence[TableRow]) -> tuple[str, ...]:
     differences = [item for row in rows for item in row.differences.values()]
     missing = {
         "p-values (signs rest on intervals alone)": bool(differences) and all(item.p_value is None for item in differences),
-        "how large a difference its rows can show": bool(differences) and not any(row.power for row in rows),
+        "how large a difference its rows can show": bool(differences) and not any(row.powers for row in rows),
         "precision, recall and error types": bool(rows) and not any(score.details for row in rows for score in row.scores.values()),
     }
     names = [name for name, is_missing in missing.items() if is_missing]
     return (f"This run did not record {wording.listed(names)}.",) if names else ()
 
 
-def _power(task: str, systems: Sequence[SystemRecord]) -> dict[str, PowerRecord]:
+def _powers(task: str, systems: Sequence[SystemRecord]) -> dict[str, PowerRecord]:
     return {system.name: item for system in systems for item in system.power if item.task == task}
-
-
-def final_table(run: RunRecord) -> str:
-    """The final table as plain ASCII text of aligned columns, ending in what its marks mean."""
-    rows = table_rows(run)
-    if not rows:
-        return f"{run.name}: the final evaluation has not run, so there is no table yet; --resume goes on from there"
-    systems = [system.name for system in ordered_systems(run)]
-    change = f"{rows[0].lead or 'best'} - base (95 % interval)"
-    cells = [
-        ("task", "metric", "n", *systems, change, ""),
-        *(_text_cells(row, systems) for row in rows),
-        *_retention_cells(run, systems),
-    ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = [_aligned(line, widths) for line in cells]
-    rule = "-" * max(len(line) for line in lines)
-    return "\n".join([lines[0], rule, *lines[1:], rule, *_legend(rows)])
-
-
-def _text_cells(row: TableRow, systems: Sequence[str]) -> tuple[str, ...]:
-    scores = (wording.number(row.scores[name].value) if name in row.scores else "-" for name in systems)
-    name = row.task if row.is_mean or row.seen else f"{row.task} *"
-    change = row.difference
-    text = f"{wording.signed(change.value):>6} ({wording.interval(change.low, change.high)})" if change else "-"
-    cells = (name, wording.metric_label(row.metric), str(row.n), *scores, text, _words(row))
-    return tuple(_ascii(cell) for cell in cells)
-
-
-def _words(row: TableRow) -> str:
-    return (row.reading(row.lead) or readings.NO_INTERVAL).words
-
-
-def _retention_cells(run: RunRecord, systems: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    best = best_system(run)
-    if best is not None and best.retention is not None:
-        change = f"{wording.signed(best.retention, 3):>6}"
-        values = ("0" if name == BASE else "" for name in systems)
-        yield tuple(_ascii(cell) for cell in ("generic retention", "nats a token", "", *values, change, ""))
-
-
-def _legend(rows: Sequence[TableRow]) -> Iterator[str]:
-    if any(not row.seen for row in rows):
-        yield "* unseen: never trained"
-    yield "scores 0 to 100, higher is better; copy: the input handed back; where an interval contains 0, no difference is shown"
-    found = {_words(row) for row in rows}
-    if found & {readings.BETTER_ALONE.words, readings.WORSE_ALONE.words}:
-        yield "uncorrected: by its own interval alone, not after Holm's correction over the tasks"
-    if readings.UNDERPOWERED.words in found:
-        yield f"{readings.UNDERPOWERED.words}: {readings.UNDERPOWERED.legend}"
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    left = (0, 1, len(cells) - 2, len(cells) - 1)
-    return "  ".join(
-        cell.ljust(width) if column in left else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ).rstrip()
-
-
-def _ascii(text: str) -> str:
-    return text.replace("−", "-").replace("–", "-")

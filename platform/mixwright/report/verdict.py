@@ -248,8 +248,8 @@ def _doubts(rows: tuple[TableRow, ...]) -> Iterator[str]:
     weak = [row for row, reading in found if reading is readings.UNDERPOWERED]
     if weak:
         names = wording.listed([wording.task_label(row.task) for row in weak])
-        matters = weak[0].power[weak[0].lead].interesting
-        yield f"Too few rows to show a difference of {matters:g} points, so that none seen says little: {names}."
+        matters = next(f"{row.power.interesting:g}" for row in weak if row.power)
+        yield f"Too few rows to show a difference of {matters} points, so that none seen says little: {names}."
 
 
 def _edges(folder: RunFolder) -> Iterator[str]:
