@@ -15,7 +15,7 @@ from tests.report.made_up_systems import MATTERS, OUTSIDER, make_full_run, make_
 from tests.report.test_report_page import outline
 
 from mixwright import report
-from mixwright.records import RunRecord, SystemRecord, from_json, to_json, write_jsonl, write_text
+from mixwright.records import Difference, PowerRecord, RunRecord, SystemRecord, from_json, to_json, write_jsonl, write_text
 from mixwright.report import readings
 from mixwright.report.details import TypeCounts
 from mixwright.report.table import ordered_systems, table_rows
@@ -82,6 +82,16 @@ def test_signs_tell_what_holds_after_the_correction_from_what_does_not_and_from_
     assert rows["grammaticality"].reading("base") is None
 
 
+def test_an_interval_that_holds_zero_claims_nothing_even_where_the_test_rejects() -> None:
+    difference = Difference(task="clarity", system="best", value=9.0, low=-1.0, high=17.0, n=32, p_value=0.002, p_corrected=0.01)
+    power = PowerRecord(task="clarity", n=32, detectable=14.0, interesting=3.0, rows_needed=600, underpowered=True)
+    assert readings.read(difference, power) == readings.TEST_ALONE
+    assert readings.TEST_ALONE.tone == "even"
+    rejected_by_none = dataclasses.replace(difference, p_corrected=0.2)
+    assert readings.read(rejected_by_none, power) == readings.UNDERPOWERED
+    assert readings.read(rejected_by_none) == readings.EVEN
+
+
 def test_every_sign_that_stands_is_explained_and_no_other(folder: Path) -> None:
     legend = page_of(folder).split('<ul class="signs"')[1].split("</ul>")[0]
     assert re.findall(r'class="sign \w+">([^<]+)<', legend) == ["▲", "△", "≈?"]
@@ -92,7 +102,7 @@ def test_every_sign_that_stands_is_explained_and_no_other(folder: Path) -> None:
 def test_the_verdict_names_what_the_correction_and_the_rows_leave_open(folder: Path) -> None:
     words = outline(folder / "report" / "index.html").words
     assert "better on 1; better, uncorrected on 1; too few rows on 1" in words
-    assert "Shown by its own interval and not after Holm's correction: fluency." in words
+    assert "Shown by its own interval and not by the test after Holm's correction: fluency." in words
     assert "Too few rows to show a difference of 3 points, so that none seen says little: clarity and paraphrasing." in words
 
 

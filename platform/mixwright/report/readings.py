@@ -1,8 +1,8 @@
 """What a difference allows to say, and the sign that stands for it in every table.
 
 What comes in: a Difference, and what its rows can show. What goes out: a `Reading`. The interval decides between better, worse
-and neither; where p-values were recorded, a full sign also asks that Holm's correction over the tasks of the table leaves the
-difference standing.
+and neither; where p-values were recorded, a full sign also asks that the test, after Holm's correction over the tasks of the table,
+says the same. The two can disagree on few rows, and the reading then says which of them speaks.
 """
 
 from __future__ import annotations
@@ -31,20 +31,31 @@ class Reading:
     """What it takes to be read so."""
     tone: Tone
     holds: bool = True
-    """False where a difference stands by its own interval and not after the correction."""
+    """False where the interval and the corrected test do not say the same."""
 
 
 BETTER = Reading(glyph="▲", words="better", legend="better than base", tone="good")
 BETTER_ALONE = Reading(
     glyph="△",
     words="better, uncorrected",
-    legend="better by its own interval, not after Holm's correction",
+    legend="better by its own interval, not by the test after Holm's correction",
     tone="good",
     holds=False,
 )
 WORSE = Reading(glyph="▼", words="worse", legend="worse than base", tone="bad")
 WORSE_ALONE = Reading(
-    glyph="▽", words="worse, uncorrected", legend="worse by its own interval, not after Holm's correction", tone="bad", holds=False
+    glyph="▽",
+    words="worse, uncorrected",
+    legend="worse by its own interval, not by the test after Holm's correction",
+    tone="bad",
+    holds=False,
+)
+TEST_ALONE = Reading(
+    glyph="≈!",
+    words="by the test alone",
+    legend="by the test after Holm's correction alone: the interval holds 0, and no difference is claimed",
+    tone="even",
+    holds=False,
 )
 EVEN = Reading(glyph="≈", words="no difference shown", legend="no difference shown: the interval holds 0", tone="even")
 UNDERPOWERED = Reading(
@@ -54,7 +65,7 @@ UNDERPOWERED = Reading(
     tone="even",
 )
 NO_INTERVAL = Reading(glyph="?", words="no interval", legend="no interval", tone="even")
-_ALL = (BETTER, BETTER_ALONE, WORSE, WORSE_ALONE, EVEN, UNDERPOWERED, NO_INTERVAL)
+_ALL = (BETTER, BETTER_ALONE, WORSE, WORSE_ALONE, TEST_ALONE, EVEN, UNDERPOWERED, NO_INTERVAL)
 
 
 def read(difference: Difference | None, power: PowerRecord | None = None) -> Reading:
@@ -62,9 +73,10 @@ def read(difference: Difference | None, power: PowerRecord | None = None) -> Rea
     result = wording.outcome(difference)
     if difference is None or result == "no interval":
         return NO_INTERVAL
+    rejected = difference.p_corrected is not None and difference.p_corrected < ALPHA
     if result == "no difference shown":
-        return UNDERPOWERED if power is not None and power.underpowered else EVEN
-    holds = difference.p_corrected is None or difference.p_corrected < ALPHA
+        return TEST_ALONE if rejected else UNDERPOWERED if power is not None and power.underpowered else EVEN
+    holds = rejected or difference.p_corrected is None
     if result == "better":
         return BETTER if holds else BETTER_ALONE
     return WORSE if holds else WORSE_ALONE

@@ -83,8 +83,10 @@ def _legend(rows: Sequence[TableRow]) -> Iterator[str]:
         yield "human: each reference against the others, so against one reference fewer"
     if _has_p_values(rows):
         yield "p Holm: approximate randomisation, corrected over the tasks, and apart from them over the means"
-    if any(reading and not reading.holds for reading in (row.reading(row.lead) for row in rows)):
-        yield "uncorrected: by its own interval alone, not after Holm's correction"
+    found = [row.reading(row.lead) for row in rows]
+    for reading in (readings.BETTER_ALONE, readings.WORSE_ALONE, readings.TEST_ALONE):
+        if reading in found:
+            yield f"{reading.words}: {reading.legend}"
     if any(row.power for row in rows):
         yield "shows: the smallest difference that the rows show with 80 % power, before correction"
     weak = next((row.power for row in rows if row.power and row.power.underpowered), None)

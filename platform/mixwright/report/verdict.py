@@ -242,9 +242,12 @@ def _caveats(folder: RunFolder, rows: tuple[TableRow, ...]) -> Iterator[str]:
 def _doubts(rows: tuple[TableRow, ...]) -> Iterator[str]:
     """Differences that would not survive being read together, and tasks whose rows could not have shown one."""
     found = [(row, row.reading(row.lead)) for row in rows]
-    alone = [wording.task_label(row.task) for row, reading in found if reading is not None and not reading.holds]
+    alone = [wording.task_label(row.task) for row, reading in found if reading in (readings.BETTER_ALONE, readings.WORSE_ALONE)]
     if alone:
-        yield f"Shown by its own interval and not after Holm's correction: {wording.listed(alone)}."
+        yield f"Shown by its own interval and not by the test after Holm's correction: {wording.listed(alone)}."
+    disputed = [wording.task_label(row.task) for row, reading in found if reading is readings.TEST_ALONE]
+    if disputed:
+        yield f"Significant by the test, but with an interval that holds 0, so that nothing is claimed: {wording.listed(disputed)}."
     weak = [row for row, reading in found if reading is readings.UNDERPOWERED]
     if weak:
         names = wording.listed([wording.task_label(row.task) for row in weak])
