@@ -111,6 +111,18 @@ def test_settings_that_bear_on_scores_are_named(tmp_path: Path, changes: dict[st
     assert said in outline(report.compare(runs)).words
 
 
+def test_another_decoding_of_base_is_named(tmp_path: Path) -> None:
+    runs = two_runs(tmp_path)
+    for run, method in zip(runs, ("greedy", "beam"), strict=True):
+        systems = tuple(
+            dataclasses.replace(system, decoding={"method": method, "max_new_tokens": 96.0})
+            for system in make_record(make_trials()).systems
+        )
+        write_text(run / "result.json", json.dumps(to_json(dataclasses.replace(make_record(make_trials()), systems=systems))))
+    words = outline(report.compare(runs)).words
+    assert "Base decoded in different ways: first method greedy, max new tokens 96, second method beam, max new tokens 96." in words
+
+
 def test_a_task_trained_here_and_held_out_there_is_named(tmp_path: Path) -> None:
     runs = two_runs(tmp_path)
     record = make_record(make_trials())

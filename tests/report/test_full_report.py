@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.report.made_up_run import make_record, make_run, make_trials
+from tests.report.made_up_run import make_predictions, make_record, make_run, make_trials
 from tests.report.made_up_systems import MATTERS, OUTSIDER, make_full_run, make_full_systems
 from tests.report.test_report_page import outline
 
@@ -222,6 +222,20 @@ def test_many_systems_are_all_shown(tmp_path: Path) -> None:
     header = page_of(tmp_path).split('class="results matrix')[1].split("</thead>")[0]
     assert header.count(">model-") == 9
     assert "test-model-3.jsonl: no such file" in outline(tmp_path / "report" / "index.html").words
+
+
+def test_answers_of_more_systems_than_a_row_can_show_are_left_to_their_files(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    systems = make_full_systems()
+    more = tuple(_renamed(systems[-1], f"model-{number}") for number in range(7))
+    record = dataclasses.replace(make_record(make_trials()), systems=(*systems, *more))
+    write_text(tmp_path / "result.json", json.dumps(to_json(record)))
+    for name in (OUTSIDER, *(system.name for system in more)):
+        answers = [dataclasses.replace(item, system=name) for item in make_predictions("best")]
+        write_jsonl(tmp_path / "predictions" / f"test-{name}.jsonl", answers)
+    report.build(tmp_path)
+    words = section(tmp_path, "samples")
+    assert "There alone are the answers of model-3, model-4, model-5, model-6." in words
 
 
 def _renamed(system: SystemRecord, name: str) -> SystemRecord:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.report.made_up_run import ROWS, make_predictions, make_run
 
+from mixwright import report
 from mixwright.records import write_jsonl
 from mixwright.report.differences import marked, similarity
 from mixwright.report.run_folder import read_run_folder
@@ -94,7 +95,14 @@ def test_a_kind_without_rows_is_counted_zero(tmp_path: Path) -> None:
 def test_rows_that_one_system_lacks_are_left_out(tmp_path: Path) -> None:
     make_run(tmp_path)
     write_jsonl(tmp_path / "predictions" / "test-best.jsonl", make_predictions("best")[:5])
-    assert [(item.task, item.n) for item in found(tmp_path).tasks] == [("grammaticality", 5)]
+    made = found(tmp_path)
+    assert [(item.task, item.n) for item in made.tasks] == [("grammaticality", 5)]
+    assert made.skipped == 4 * ROWS - 5
+    assert found_in_page(tmp_path, f"Left out: {4 * ROWS - 5} rows that not every system answered.")
+
+
+def found_in_page(folder: Path, words: str) -> bool:
+    return words in " ".join(report.build(folder).read_text(encoding="utf-8").split())
 
 
 def test_copied_rows_are_counted_for_every_system_and_named_in_the_row(tmp_path: Path) -> None:

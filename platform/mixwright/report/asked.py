@@ -44,14 +44,20 @@ def _asked(folder: RunFolder, system: SystemRecord) -> AskedSystem:
     return AskedSystem(
         name=system.name,
         origin=f"trial {trial.number}: {wording.mix_phrase(trial.params) or 'as configured'}" if trial else "",
-        decoding=_phrase(system.decoding),
-        usage=_phrase(system.usage),
+        decoding=phrase(system.decoding),
+        usage=phrase(system.usage),
         retention=wording.finite(system.retention),
         file=file if file.is_file() else None,
         rows=len(folder.predictions.get(system.name, ())),
     )
 
 
-def _phrase(values: Mapping[str, Any]) -> str:
+def phrase(values: Mapping[str, Any]) -> str:
     """`method greedy, max new tokens 96`; what was left open is left out."""
-    return ", ".join(f"{key.replace('_', ' ')} {trees.shown(key, value)}" for key, value in values.items() if value is not None)
+    told = ((key, value) for key, value in values.items() if value is not None and value != "")
+    return ", ".join(f"{key.replace('_', ' ')} {trees.shown(key, _whole(value))}" for key, value in told)
+
+
+def _whole(value: Any) -> Any:
+    """Counts that were kept as floats, as whole numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mixwright.records import BASE, HUMAN, Prediction
 from mixwright.report import wording
+from mixwright.report.asked import phrase
 from mixwright.report.run_folder import RunFolder
 from mixwright.report.table import table_rows
 
@@ -57,7 +58,15 @@ def _settings(folders: Mapping[str, RunFolder]) -> Iterator[str]:
     base_models = {name: config.model.name for name, config in configs.items()}
     yield from _if_differing("Base models differ, and differences to base start from different places", base_models)
     longest = {name: f"{config.evaluation.max_new_tokens} tokens" for name, config in configs.items()}
-    yield from _if_differing("The longest answer differs", longest)
+    decoded = {name: _decoding_of_base(folder) for name, folder in folders.items() if folder.run.systems}
+    if all(decoded.values()):
+        yield from _if_differing("Base decoded in different ways", decoded)
+    else:
+        yield from _if_differing("The longest answer differs", longest)
+
+
+def _decoding_of_base(folder: RunFolder) -> str:
+    return next((phrase(system.decoding) for system in folder.run.systems if system.name == BASE), "")
 
 
 def _if_differing(what: str, values: Mapping[str, str]) -> Iterator[str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixwright.errors import RunError
 from mixwright.records import BASE, write_text
-from mixwright.report import bars, cells, pages, readings, trees, wording
+from mixwright.report import bars, cells, pages, readings, wording
+from mixwright.report.asked import phrase
 from mixwright.report.comparability import Obstacles, obstacles
 from mixwright.report.csv_files import NamedTable, csv_files
 from mixwright.report.links import link
@@ -170,14 +170,10 @@ def _facts_of(folder: RunFolder) -> dict[str, str]:
         "Retention": f"{wording.signed(lead.retention, 3)} nats a token" if lead and lead.retention is not None else "",
         "Time": wording.duration(sum(seconds.values())) if isinstance(seconds, Mapping) and seconds else "",
         "Training tokens": f"{tokens:,}" if isinstance(tokens := run.cost.get("training_tokens"), int) else "",
-        "Usage": "; ".join(_usage(system.name, system.usage) for system in run.systems if system.usage),
+        "Usage": "; ".join(f"{system.name}: {phrase(system.usage)}" for system in run.systems if system.usage),
         "Hardware": str(run.environment.get("processor", "")),
         "Commit": str(run.environment.get("commit", "")),
     }
-
-
-def _usage(system: str, usage: Mapping[str, Any]) -> str:
-    return f"{system}: " + ", ".join(f"{key.replace('_', ' ')} {trees.shown(key, value)}" for key, value in usage.items())
 
 
 def _difference(folder: RunFolder, *, seen: bool) -> str:

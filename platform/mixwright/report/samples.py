@@ -100,6 +100,10 @@ class Samples:
     """Whose answers are shown; the first is the baseline of all gains."""
     tasks: tuple[TaskCounts, ...]
     rows: tuple[Sample, ...]
+    unshown: tuple[str, ...]
+    """Tuned systems beyond the number that a row can show."""
+    skipped: int
+    """Rows of the baseline that not every shown system answered."""
 
     @property
     def baseline(self) -> str:
@@ -124,16 +128,23 @@ def samples(folder: RunFolder) -> Samples | None:
     Gains count from base, or from the input handed back where base was not asked.
     """
     asked = [system.name for system in ordered_systems(folder.run) if system.name in folder.predictions]
-    answering = [name for name in asked if name not in (BASE, COPY, HUMAN)][: _MOST_SYSTEMS - 1]
+    answering = [name for name in asked if name not in (BASE, COPY, HUMAN)]
     if not answering:
         return None
     baseline = BASE if BASE in asked else COPY
-    systems = (baseline, *answering)
+    systems = (baseline, *answering[: _MOST_SYSTEMS - 1])
     tasks = _by_task(folder, systems)
+    first = folder.predictions.get(baseline) or folder.predictions[answering[0]]
     share = MOST_ROWS // max(1, len(tasks))
     counts = tuple(_counts(task, rows, systems, min(len(rows), share)) for task, rows in tasks.items())
     shown = [sample for task, rows in tasks.items() for sample in _samples_of(task, rows[:share], systems)]
-    return Samples(systems=systems, tasks=counts, rows=tuple(shown)) if counts else None
+    return Samples(
+        systems=systems,
+        tasks=counts,
+        rows=tuple(shown),
+        unshown=tuple(answering[_MOST_SYSTEMS - 1 :]),
+        skipped=len(first) - sum(map(len, tasks.values())),
+    )
 
 
 def natural_order(example_id: str) -> list[tuple[int, str]]:
