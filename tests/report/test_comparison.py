@@ -67,6 +67,12 @@ def test_each_systems_score_stands_under_its_run(tmp_path: Path) -> None:
     assert cell(page, "mean of seen", "Base", "second").startswith("27.8")
 
 
+def test_systems_stand_in_the_same_order_in_every_task_whichever_run_has_them(tmp_path: Path) -> None:
+    text = (report.compare(two_runs(tmp_path)).parent / "report.md").read_text(encoding="utf-8")
+    names = [line.split(" | ")[2] for line in text.splitlines() if line.startswith("| clarity | SARI |")]
+    assert names == ["Base", "Copy of input", "Human", "Best adapter", OUTSIDER]
+
+
 def test_runs_on_the_same_rows_are_compared_without_a_warning(tmp_path: Path) -> None:
     page = outline(report.compare(two_runs(tmp_path)))
     assert "scored on the same rows" in page.words

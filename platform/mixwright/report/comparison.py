@@ -20,7 +20,7 @@ from mixwright.report.csv_files import NamedTable, csv_files
 from mixwright.report.links import link
 from mixwright.report.markdown import bullets, escaped, score_cell, table
 from mixwright.report.run_folder import RunFolder, best_system, read_run_folder
-from mixwright.report.table import MEAN_OF_SEEN, MEAN_OF_UNSEEN, TableRow, ordered_systems, table_rows
+from mixwright.report.table import ALWAYS_THERE, MEAN_OF_SEEN, MEAN_OF_UNSEEN, TableRow, ordered_systems, table_rows
 from mixwright.report.verdict import configured_mix
 
 _MOST_NAMES = 3
@@ -120,14 +120,15 @@ def _compared(
     found: Obstacles,
 ) -> ComparedTask:
     rows = {name: table[task] for name, table in tables.items() if task in table}
-    systems = dict.fromkeys(system for name, row in rows.items() for system in order[name] if system in row.scores)
+    met = dict.fromkeys(system for name, row in rows.items() for system in order[name] if system in row.scores)
+    systems = (*(name for name in ALWAYS_THERE if name in met), *(name for name in met if name not in ALWAYS_THERE))
     return ComparedTask(
         task=task,
         metric=first.metric,
         seen=first.seen,
         is_mean=first.is_mean,
         rows=rows,
-        systems=tuple(systems),
+        systems=systems,
         apart=frozenset(name for name in rows if _is_apart(name, task, first.seen, tables, found)),
     )
 

@@ -17,7 +17,8 @@ from mixwright.report.run_folder import best_system
 
 MEAN_OF_SEEN = "mean of seen"
 MEAN_OF_UNSEEN = "mean of unseen"
-_ALWAYS_THERE = (BASE, COPY, HUMAN)
+ALWAYS_THERE = (BASE, COPY, HUMAN)
+"""Systems that no one tuned, in the order in which they head every table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ class TableRow:
 def ordered_systems(run: RunRecord) -> tuple[SystemRecord, ...]:
     """Base, copy and human, then the system that the report is about, then the others as they were evaluated."""
     lead = best_system(run)
-    fixed = [system for name in _ALWAYS_THERE for system in run.systems if system.name == name]
+    fixed = [system for name in ALWAYS_THERE for system in run.systems if system.name == name]
     others = [system for system in run.systems if system not in fixed and system is not lead]
     return (*fixed, *([lead] if lead else []), *others)
 
