@@ -27,6 +27,7 @@ CALLS = (
     "python jobs/sweep.py SPACE.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume]",
     "ray job submit --runtime-env runtime_env.yaml -- python jobs/sweep.py SPACE.yaml",
     "python jobs/batch_evaluate.py --url URL --adapter NAME --tasks all --split dev --out DIR",
+    "python jobs/write_report.py RUN_DIR [RUN_DIR ...] [--out DIR]",
     "serve run serve/config.yaml",
 )
 ROUTES = (
@@ -123,7 +124,7 @@ def test_jobs_take_the_stated_options(call: str) -> None:
 
 def test_every_job_explains_itself() -> None:
     jobs = sorted((ROOT / "jobs").glob("*.py"))
-    assert {"sweep.py", "prepare_data.py", "batch_evaluate.py"} <= {job.name for job in jobs}
+    assert {"sweep.py", "prepare_data.py", "batch_evaluate.py", "write_report.py"} <= {job.name for job in jobs}
     for job in jobs:
         assert "usage:" in help_of(job)
 

@@ -6,11 +6,14 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
 from tests.report.made_up_run import ROWS, make_predictions, make_run
 
+from mixwright import report
 from mixwright.records import write_jsonl
+from mixwright.report.differences import marked, similarity
 from mixwright.report.run_folder import read_run_folder
-from mixwright.report.samples import marked, natural_order, similarity, task_samples
+from mixwright.report.samples import MOST_ROWS, Samples, natural_order, samples
 
 
 def plain(html: str, drop: str) -> str:
@@ -49,29 +52,97 @@ def test_ids_are_ordered_by_number() -> None:
     assert sorted(["s:10", "s:9", "a:11"], key=natural_order) == ["a:11", "s:9", "s:10"]
 
 
-def test_the_first_row_of_each_kind_is_shown_and_all_rows_are_counted(tmp_path: Path) -> None:
+def found(folder: Path) -> Samples:
+    made = samples(read_run_folder(folder))
+    assert made is not None
+    return made
+
+
+def test_the_first_row_of_each_kind_is_open_and_all_rows_are_counted(tmp_path: Path) -> None:
     make_run(tmp_path)
-    first = task_samples(read_run_folder(tmp_path))[0]
+    made = found(tmp_path)
+    first = made.tasks[0]
     assert first.task == "grammaticality"
-    assert sum(first.counts.values()) == first.n == ROWS
-    assert [(sample.kind, sample.example_id) for sample in first.shown] == [
-        ("closer", "grammaticality:0"),
-        ("further", "grammaticality:2"),
-        ("alike", "grammaticality:3"),
-    ]
+    assert sum(first.kinds.values()) == first.n == first.shown == ROWS
+    opened = [(sample.kind, sample.example_id) for sample in made.rows if sample.task == first.task and sample.is_open]
+    assert opened == [("closer", "grammaticality:0"), ("further", "grammaticality:2"), ("alike", "grammaticality:3")]
     assert first.unchanged == {"base": 3, "best": 0}
+    assert first.right_as_they_are == 0
+    assert [sample.example_id for sample in made.rows[:ROWS]] == [f"grammaticality:{row}" for row in range(ROWS)]
 
 
-def test_a_kind_without_rows_is_counted_zero_and_left_out(tmp_path: Path) -> None:
+def test_the_gain_of_a_row_is_the_closeness_that_it_won_over_base(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    first = found(tmp_path).rows[0]
+    of_base, of_best = first.answers
+    assert (of_base.system, of_best.system) == ("base", "best")
+    shared, in_reference, in_answer = 2, 7, 5  # boats and nine; The two boats leave at nine . / Two boats : nine !
+    assert of_base.closeness == pytest.approx(100 * 2 * shared / (in_reference + in_answer))
+    assert of_best.closeness == 100.0
+    assert of_best.gain == pytest.approx(of_best.closeness - of_base.closeness)
+    assert of_base.gain is None
+
+
+def test_a_kind_without_rows_is_counted_zero(tmp_path: Path) -> None:
     make_run(tmp_path)
     same = [dataclasses.replace(item, output=item.references[0]) for item in make_predictions("best")]
     write_jsonl(tmp_path / "predictions" / "test-best.jsonl", same)
-    first = task_samples(read_run_folder(tmp_path))[0]
-    assert first.counts["further"] == 0
-    assert {sample.kind for sample in first.shown} == {"closer", "alike"}
+    made = found(tmp_path)
+    assert made.tasks[0].kinds["further"] == 0
+    assert {sample.kind for sample in made.rows if sample.task == "grammaticality"} == {"closer", "alike"}
 
 
 def test_rows_that_one_system_lacks_are_left_out(tmp_path: Path) -> None:
     make_run(tmp_path)
     write_jsonl(tmp_path / "predictions" / "test-best.jsonl", make_predictions("best")[:5])
-    assert [(item.task, item.n) for item in task_samples(read_run_folder(tmp_path))] == [("grammaticality", 5)]
+    made = found(tmp_path)
+    assert [(item.task, item.n) for item in made.tasks] == [("grammaticality", 5)]
+    assert made.skipped == 4 * ROWS - 5
+    assert found_in_page(tmp_path, f"Left out: {4 * ROWS - 5} rows that not every system answered.")
+
+
+def found_in_page(folder: Path, words: str) -> bool:
+    return words in " ".join(report.build(folder).read_text(encoding="utf-8").split())
+
+
+def test_copied_rows_are_counted_for_every_system_and_named_in_the_row(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    copied = [
+        dataclasses.replace(item, output=f" {item.text} " if number % 3 == 0 else item.output)
+        for number, item in enumerate(make_predictions("best"))
+    ]
+    write_jsonl(tmp_path / "predictions" / "test-best.jsonl", copied)
+    made = found(tmp_path)
+    assert sum(item.unchanged["best"] for item in made.tasks) == len(copied) / 3
+    assert [sample.copied for sample in made.rows[:3]] == ["1", "0", ""]
+
+
+def test_a_page_holds_a_bounded_number_of_rows_and_the_same_of_each_task(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    for system in ("base", "best"):
+        many = [
+            dataclasses.replace(item, example_id=f"{item.example_id}:{copy}")
+            for copy in range(9)
+            for item in make_predictions(system)
+        ]
+        write_jsonl(tmp_path / "predictions" / f"test-{system}.jsonl", many)
+    made = found(tmp_path)
+    assert made.n == 9 * 4 * ROWS
+    assert len(made.rows) == MOST_ROWS
+    assert {item.shown for item in made.tasks} == {MOST_ROWS // 4}
+    assert all(sum(item.kinds.values()) == 9 * ROWS for item in made.tasks)
+
+
+def test_without_base_gains_count_from_the_input_handed_back(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    (tmp_path / "predictions" / "test-base.jsonl").unlink()
+    (tmp_path / "predictions" / "test-copy.jsonl").unlink()
+    made = found(tmp_path)
+    assert made.baseline == "copy"
+    assert all(sample.answers[0].is_copied for sample in made.rows)
+
+
+def test_no_tuned_system_means_no_samples(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    (tmp_path / "predictions" / "test-best.jsonl").unlink()
+    assert samples(read_run_folder(tmp_path)) is None

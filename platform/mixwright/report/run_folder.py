@@ -1,20 +1,39 @@
 """A run folder as the report reads it: every record that is there, and a sentence for each that is not.
 
-What comes in: the folder that a sweep wrote. What goes out: a `RunFolder`. Only `result.json` is needed; anything else that
-is missing or broken becomes a notice in the report, because a run that was cut short is when a report is wanted most.
+What comes in: the folder that a sweep wrote, or that `jobs/batch_evaluate.py` wrote (`scores-SPLIT.json`). What goes out: a
+`RunFolder`. Only the record is needed; anything else that is missing or broken becomes a notice in the report, because a run
+that was cut short is when a report is wanted most.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixwright.config import SweepConfig, load_config
 from mixwright.errors import ConfigError, DataError, RunError
-from mixwright.records import BASE, COPY, HUMAN, Prediction, RunRecord, SystemRecord, TrialRecord, from_json, read_jsonl
+from mixwright.records import (
+    BASE,
+    COPY,
+    HUMAN,
+    SPLITS,
+    Prediction,
+    RunRecord,
+    Split,
+    SystemRecord,
+    TrialRecord,
+    from_json,
+    read_jsonl,
+)
+
+_BEST = "best"
+"""Name that a sweep gives to the adapter of its best trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +55,22 @@ class RunFolder:
     losses: dict[str, tuple[StepLoss, ...]]
     """Trial id -> its steps in order; trials without a readable `metrics.jsonl` are left out."""
     predictions: dict[str, dict[str, Prediction]]
-    """`base`, `copy`, `best` -> example id -> test prediction; systems without a file are left out."""
+    """System -> example id -> its prediction, in the order of its file; systems without a readable file are left out."""
     config: SweepConfig | None
     config_text: str
     data: dict[str, Any]
     notices: tuple[str, ...]
     """What is missing or unreadable, a sentence each."""
+    kind: Literal["sweep", "evaluation"] = "sweep"
+    """evaluation: systems were asked and scored, and nothing was searched."""
+
+    @property
+    def split(self) -> Split:
+        """The rows that the systems were scored on."""
+        return next((score.split for system in self.run.systems for score in system.scores), "test")
+
+    def prediction_file(self, system: str) -> Path:
+        return self.path / "predictions" / f"{self.split}-{system}.jsonl"
 
     @property
     def best_id(self) -> str:
@@ -54,46 +83,129 @@ class RunFolder:
 
 
 def best_system(run: RunRecord) -> SystemRecord | None:
-    """The tuned system of the final table: that of the best trial, else the last that is none of base, copy and human."""
+    """The system that a report is about: that of the best trial, else the one named `best`, else the last."""
     tuned = [system for system in run.systems if system.name not in (BASE, COPY, HUMAN)]
     of_best_trial = [system for system in tuned if system.trial_id and system.trial_id == run.best.get("trial_id")]
-    return next(reversed(of_best_trial or tuned), None)
+    named = [system for system in tuned if system.name == _BEST]
+    return next(reversed(of_best_trial or named or tuned), None)
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """Reads a run folder.
+    """Reads the folder of a sweep or of an evaluation.
 
     Raises:
-        RunError: there is no `result.json`.
-        DataError: `result.json` is not a RunRecord of this version.
+        RunError: it holds neither `result.json` nor `scores-SPLIT.json`.
+        DataError: that file is broken, or of another version.
     """
+    if not (path / "result.json").exists() and (found := _scores_file(path)) is not None:
+        return _read_evaluation(path, found)
     notices: list[str] = []
     run = _read_run(path / "result.json")
     trials = _read_trials(path / "trials.jsonl", notices)
     config, config_text = _read_config(path / "config.yaml", notices)
-    return RunFolder(
-        path=path,
-        run=run,
-        trials=trials,
-        losses=_read_losses(path, trials, notices),
-        predictions=_read_predictions(path, run, notices),
-        config=config,
-        config_text=config_text,
-        data=_read_data(path / "data.json", run, notices),
-        notices=tuple(notices),
+    losses = _read_losses(path, trials, notices)
+    data = _read_data(path / "data.json", run, notices)
+    return _with_predictions(
+        RunFolder(
+            path=path,
+            run=run,
+            trials=trials,
+            losses=losses,
+            predictions={},
+            config=config,
+            config_text=config_text,
+            data=data,
+            notices=tuple(notices),
+        )
     )
 
 
+def _scores_file(path: Path) -> Path | None:
+    """What an evaluation left: of several splits the one that is read last."""
+    return next((file for split in reversed(SPLITS) if (file := path / f"scores-{split}.json").exists()), None)
+
+
+def _read_evaluation(path: Path, file: Path) -> RunFolder:
+    tree = _read_tree(file, "ask the endpoint again with jobs/batch_evaluate.py")
+    systems = tree.get("systems")
+    if not isinstance(systems, list) or not all(isinstance(system, dict) for system in systems):
+        raise DataError(f"{file}: must list its `systems`; ask the endpoint again with jobs/batch_evaluate.py")
+    try:
+        records = tuple(from_json(SystemRecord, system) for system in systems)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    run = RunRecord(
+        name=path.resolve().name,
+        question="",
+        status="complete",
+        best={},
+        pareto=(),
+        systems=records,
+        base_dev={},
+        environment={key: value for key, value in tree.items() if key != "systems"},
+        cost={},
+        data={},
+    )
+    folder = RunFolder(
+        path=path,
+        run=run,
+        trials=(),
+        losses={},
+        predictions={},
+        config=None,
+        config_text="",
+        data={},
+        notices=(),
+        kind="evaluation",
+    )
+    return _with_predictions(folder)
+
+
+def _with_predictions(folder: RunFolder) -> RunFolder:
+    """The same folder with its predictions, and a notice for each system whose own are missing or fewer than were scored."""
+    predictions, notices = {}, list(folder.notices)
+    for system in folder.run.systems:
+        try:
+            rows = {item.example_id: item for item in read_jsonl(folder.prediction_file(system.name), Prediction)}
+        except DataError as error:
+            if system.name not in (COPY, HUMAN):  # both can be told from the other systems' rows
+                notices.append(f"No samples of {system.name} are shown: {error}.")
+            continue
+        predictions[system.name] = rows
+        notices += _miscounted(system, rows)
+    return dataclasses.replace(folder, predictions=predictions, notices=tuple(notices))
+
+
+def _miscounted(system: SystemRecord, rows: dict[str, Prediction]) -> Iterator[str]:
+    """Tasks whose score and predictions do not speak of the same rows; human rows may stand for several answers each."""
+    counted = Counter(row.task for row in rows.values())
+    for score in system.scores:
+        if score.task in counted and counted[score.task] != score.n and system.name != HUMAN:
+            yield (
+                f"The score of {system.name} on {score.task} is of {score.n} rows and its predictions are {counted[score.task]}: "
+                "the two are of different evaluations."
+            )
+
+
 def _read_run(path: Path) -> RunRecord:
+    tree = _read_tree(path, "finish the sweep with --resume")
+    try:
+        return from_json(RunRecord, tree)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _read_tree(path: Path, way_out: str) -> dict[str, Any]:
+    """The one JSON object of a file."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file, so there is nothing to report; finish the sweep with --resume first") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"{path}: no such file, so there is nothing to report; {way_out} first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: must be JSON in UTF-8: {error}; finish the sweep with --resume to write it again") from None
+        raise DataError(f"{path}: must be JSON in UTF-8: {error}; {way_out} to write it again") from None
     if not isinstance(tree, dict):
-        raise DataError(f"{path}: must hold one RunRecord, got {type(tree).__name__}; finish the sweep with --resume")
-    return from_json(RunRecord, tree)
+        raise DataError(f"{path}: must hold one JSON object, got {type(tree).__name__}; {way_out} to write it again")
+    return tree
 
 
 def _read_trials(path: Path, notices: list[str]) -> tuple[TrialRecord, ...]:
@@ -126,21 +238,6 @@ def _read_data(path: Path, run: RunRecord, notices: list[str]) -> dict[str, Any]
         notices.append(f"The data report is not shown: {path.name} cannot be read: {error}.")
         return {}
     return tree if isinstance(tree, dict) else {}
-
-
-def _read_predictions(path: Path, run: RunRecord, notices: list[str]) -> dict[str, dict[str, Prediction]]:
-    best = best_system(run)
-    if best is None:
-        return {}
-    predictions = {}
-    for role, name in ((BASE, BASE), (COPY, COPY), ("best", best.name)):
-        file = path / "predictions" / f"test-{name}.jsonl"
-        try:
-            predictions[role] = {item.example_id: item for item in read_jsonl(file, Prediction)}
-        except DataError as error:
-            if role != COPY:  # a copy is its own input, so its file is not needed to show samples
-                notices.append(f"No samples of {role} are shown: {error}.")
-    return predictions
 
 
 def _read_losses(path: Path, trials: tuple[TrialRecord, ...], notices: list[str]) -> dict[str, tuple[StepLoss, ...]]:

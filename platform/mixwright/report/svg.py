@@ -16,6 +16,8 @@ from markupsafe import Markup, escape
 from mixwright.report import wording
 
 ScaleKind = Literal["linear", "log2", "log10", "category"]
+Place = Callable[[float], float]
+"""From a value to a distance in the units of a viewBox."""
 
 
 def element(name: str, /, *children: Markup | str, **attributes: str | float | None) -> Markup:

@@ -1,23 +1,24 @@
-"""The final table: what each task scored as it was, copied, and tuned.
+"""The final table: what each task scored as it was, copied, by people, tuned, and by whatever else was asked.
 
-What comes in: a RunRecord after the final evaluation. What goes out: typed rows, from which the page draws its table, and the
-plain-text table that a sweep ends with. Rows stand in the base model's order of tasks, seen before unseen, means after each.
+What comes in: a RunRecord after the final evaluation, with any number of systems; a system may lack a task. What goes out: typed
+rows, from which the page, `report.md`, the CSV files and the text table are all drawn. Rows stand in the base model's order of
+tasks, seen before unseen, means after each; systems as `ordered_systems` has them.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixwright.records import BASE, COPY, HUMAN, Difference, PowerRecord, RunRecord, Score, SystemRecord
-from mixwright.report import wording
+from mixwright.report import readings, wording
 from mixwright.report.run_folder import best_system
 
 MEAN_OF_SEEN = "mean of seen"
 MEAN_OF_UNSEEN = "mean of unseen"
-_UNDERPOWERED = "!"
-_LEFT_ALIGNED = ("task", "metric", "best - base (95 %)", "")
+ALWAYS_THERE = (BASE, COPY, HUMAN)
+"""Systems that no one tuned, in the order in which they head every table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +32,46 @@ class TableRow:
     n: int
     seen: bool
     is_mean: bool
-    base: Score | None
-    copy: Score | None
-    best: Score | None
-    difference: Difference | None
-    """Best minus base, paired."""
-    human: Score | None = None
-    """Each reference against the others; None where rows have one reference."""
-    power: PowerRecord | None = None
-    """Whether the rows behind the difference can show what would matter."""
+    scores: Mapping[str, Score]
+    """System -> its score; systems that lack the task are left out."""
+    differences: Mapping[str, Difference]
+    """System -> its paired difference to base."""
+    powers: Mapping[str, PowerRecord]
+    """System -> whether its rows can show what would matter; empty in runs that did not ask."""
+    lead: str
+    """The system that the report is about; empty where none was tuned."""
+
+    @property
+    def base(self) -> Score | None:
+        return self.scores.get(BASE)
+
+    @property
+    def copy(self) -> Score | None:
+        return self.scores.get(COPY)
+
+    @property
+    def human(self) -> Score | None:
+        """Each reference against the others; None where rows have one reference."""
+        return self.scores.get(HUMAN)
+
+    @property
+    def best(self) -> Score | None:
+        return self.scores.get(self.lead)
+
+    @property
+    def difference(self) -> Difference | None:
+        """Best minus base, paired."""
+        return self.differences.get(self.lead)
+
+    @property
+    def power(self) -> PowerRecord | None:
+        """Whether the rows behind best's difference can show what would matter."""
+        return self.powers.get(self.lead)
+
+    def reading(self, system: str) -> readings.Reading | None:
+        """What the difference of a system to base allows to say; None where there is none, as for base itself."""
+        difference = self.differences.get(system)
+        return readings.read(difference, self.powers.get(system)) if difference else None
 
     @property
     def outcome(self) -> wording.Outcome:
@@ -51,53 +83,58 @@ class TableRow:
         return self.copy is not None and self.best is not None and self.copy.value >= self.best.value
 
 
+def ordered_systems(run: RunRecord) -> tuple[SystemRecord, ...]:
+    """Base, copy and human, then the system that the report is about, then the others as they were evaluated."""
+    lead = best_system(run)
+    fixed = [system for name in ALWAYS_THERE for system in run.systems if system.name == name]
+    others = [system for system in run.systems if system not in fixed and system is not lead]
+    return (*fixed, *([lead] if lead else []), *others)
+
+
 def table_rows(run: RunRecord) -> tuple[TableRow, ...]:
     """Rows of the final table; empty before the final evaluation. A mean row stands where it covers two tasks or more."""
-    systems = {system.name: system for system in run.systems}
-    best = best_system(run)
-    known = [score for system in (systems.get(BASE), best, systems.get(COPY)) if system for score in system.scores]
-    tasks = {score.task: score.seen for score in known if score.task not in (MEAN_OF_SEEN, MEAN_OF_UNSEEN)}
+    systems = ordered_systems(run)
+    lead = best_system(run)
+    by_need = sorted(systems, key=lambda system: (system.name != BASE, system is not lead))
+    known = [score for system in by_need for score in system.scores if score.task not in (MEAN_OF_SEEN, MEAN_OF_UNSEEN)]
+    tasks = {score.task: score.seen for score in known}
     rows: list[TableRow] = []
     for seen, mean_name in ((True, MEAN_OF_SEEN), (False, MEAN_OF_UNSEEN)):
-        names = [task for task, is_seen in tasks.items() if is_seen == seen]
-        group = [_task_row(task, systems, best) for task in names]
+        group = [_task_row(task, systems, lead) for task, is_seen in tasks.items() if is_seen == seen]
         rows += group
         if len(group) > 1:
-            rows.append(_mean_row(mean_name, group, systems, best))
+            rows.append(_mean_row(mean_name, group, systems, lead))
     return tuple(rows)
 
 
-def _task_row(task: str, systems: dict[str, SystemRecord], best: SystemRecord | None) -> TableRow:
-    base, copy, human, tuned = (_score(system, task) for system in (*map(systems.get, (BASE, COPY, HUMAN)), best))
-    shown = next(score for score in (tuned, base, copy) if score is not None)
+def _task_row(task: str, systems: Sequence[SystemRecord], lead: SystemRecord | None) -> TableRow:
+    scores = {system.name: score for system in systems if (score := _score(system, task)) is not None}
+    shown = next(scores[name] for name in (lead.name if lead else BASE, BASE, COPY, *scores) if name in scores)
     return TableRow(
         task=task,
         metric=shown.metric,
         n=shown.n,
         seen=shown.seen,
         is_mean=False,
-        base=base,
-        copy=copy,
-        best=tuned,
-        difference=_difference(best, task),
-        human=human,
-        power=_power(best, task),
+        scores=scores,
+        differences=_differences(task, systems),
+        powers=_powers(task, systems),
+        lead=lead.name if lead else "",
     )
 
 
-def _mean_row(name: str, group: Sequence[TableRow], systems: dict[str, SystemRecord], best: SystemRecord | None) -> TableRow:
+def _mean_row(name: str, group: Sequence[TableRow], systems: Sequence[SystemRecord], lead: SystemRecord | None) -> TableRow:
+    means = {system.name: _score(system, name) or _mean([row.scores.get(system.name) for row in group], name) for system in systems}
     return TableRow(
         task=name,
         metric="",
         n=sum(row.n for row in group),
         seen=name == MEAN_OF_SEEN,
         is_mean=True,
-        base=_score(systems.get(BASE), name) or _mean([row.base for row in group], name),
-        copy=_score(systems.get(COPY), name) or _mean([row.copy for row in group], name),
-        best=_score(best, name) or _mean([row.best for row in group], name),
-        difference=_difference(best, name),
-        human=_mean([row.human for row in group], name),
-        power=_power(best, name),
+        scores={system: score for system, score in means.items() if score is not None},
+        differences=_differences(name, systems),
+        powers=_powers(name, systems),
+        lead=lead.name if lead else "",
     )
 
 
@@ -114,101 +151,36 @@ def _mean(scores: Sequence[Score | None], name: str) -> Score | None:
         n=sum(score.n for score in present),
         low=float("nan"),
         high=float("nan"),
+        split=present[0].split,
         seen=present[0].seen,
     )
 
 
-def _score(system: SystemRecord | None, task: str) -> Score | None:
-    return next((score for score in system.scores if score.task == task), None) if system else None
+def _score(system: SystemRecord, task: str) -> Score | None:
+    return next((score for score in system.scores if score.task == task), None)
 
 
-def _difference(system: SystemRecord | None, task: str) -> Difference | None:
-    return next((item for item in system.differences if item.task == task), None) if system else None
+def _differences(task: str, systems: Sequence[SystemRecord]) -> dict[str, Difference]:
+    return {system.name: item for system in systems for item in system.differences if item.task == task}
 
 
-def _power(system: SystemRecord | None, task: str) -> PowerRecord | None:
-    return next((item for item in system.power if item.task == task), None) if system else None
+def changed_systems(rows: Sequence[TableRow]) -> tuple[str, ...]:
+    """Systems of which differences to base are known, the one that the report is about first."""
+    names = dict.fromkeys(name for row in rows for name in row.scores if any(name in other.differences for other in rows))
+    return tuple(sorted(names, key=lambda name: name != rows[0].lead))
 
 
-def final_table(run: RunRecord) -> str:
-    """The final table as plain ASCII text of aligned columns, ending in what its marks mean."""
-    rows = table_rows(run)
-    if not rows:
-        return f"{run.name}: the final evaluation has not run, so there is no table yet; --resume goes on from there"
-    columns = _columns(rows, run)
-    lines = [_aligned(line, columns) for line in zip(*columns, strict=True)]
-    rule = "-" * max(len(line) for line in lines)
-    return "\n".join([lines[0], rule, *lines[1:], rule, *_legend(rows)])
+def unrecorded(rows: Sequence[TableRow]) -> tuple[str, ...]:
+    """A sentence on what an older run did not record of its scores; nothing before the final evaluation."""
+    differences = [item for row in rows for item in row.differences.values()]
+    missing = {
+        "p-values (signs rest on intervals alone)": bool(differences) and all(item.p_value is None for item in differences),
+        "how large a difference its rows can show": bool(differences) and not any(row.powers for row in rows),
+        "precision, recall and error types": bool(rows) and not any(score.details for row in rows for score in row.scores.values()),
+    }
+    names = [name for name, is_missing in missing.items() if is_missing]
+    return (f"This run did not record {wording.listed(names)}.",) if names else ()
 
 
-def _columns(rows: Sequence[TableRow], run: RunRecord) -> list[list[str]]:
-    """Each column from its heading down to the line of retention; those that nothing fills are left out."""
-    best = best_system(run)
-    kept = "" if best is None or best.retention is None else f"{wording.signed(best.retention, 3):>6}"
-    columns = [
-        ["task", *(row.task if row.is_mean or row.seen else f"{row.task} *" for row in rows), "generic retention"],
-        ["metric", *(wording.metric_label(row.metric) for row in rows), "nats a token"],
-        ["n", *(str(row.n) for row in rows), ""],
-        ["base", *(_value(row.base) for row in rows), "0"],
-        ["copy", *(_value(row.copy) for row in rows), ""],
-    ]
-    if any(row.human for row in rows):
-        columns.append(["human", *(_value(row.human) for row in rows), ""])
-    columns += [
-        ["best", *(_value(row.best) for row in rows), ""],
-        ["best - base (95 %)", *(_change(row.difference) for row in rows), kept],
-    ]
-    if any(row.difference and row.difference.p_corrected is not None for row in rows):
-        columns.append(["p Holm", *(_p_value(row.difference) for row in rows), ""])
-    if any(row.power for row in rows):
-        columns.append(["shows", *(_shows(row.power) for row in rows), ""])
-    columns.append(["", *(row.outcome for row in rows), ""])
-    return [[_ascii(cell) for cell in (column if kept else column[:-1])] for column in columns]
-
-
-def _value(score: Score | None) -> str:
-    return wording.number(score.value) if score else "-"
-
-
-def _change(change: Difference | None) -> str:
-    return f"{wording.signed(change.value):>6} ({wording.interval(change.low, change.high)})" if change else "-"
-
-
-def _p_value(difference: Difference | None) -> str:
-    if difference is None or difference.p_corrected is None:
-        return "-"
-    return f"{difference.p_corrected:.3f}" if difference.p_corrected >= 0.001 else "<0.001"
-
-
-def _shows(power: PowerRecord | None) -> str:
-    if power is None:
-        return "-"
-    size = "-" if power.detectable is None else wording.number(power.detectable)
-    return f"{size} {_UNDERPOWERED}" if power.underpowered else f"{size}  "
-
-
-def _legend(rows: Sequence[TableRow]) -> Iterator[str]:
-    if any(not row.seen for row in rows):
-        yield "* unseen: never trained"
-    yield "scores 0 to 100, higher is better; copy: the input handed back; where an interval contains 0, no difference is shown"
-    if any(row.human for row in rows):
-        yield "human: each reference against the others, so against one reference fewer"
-    if any(row.difference and row.difference.p_corrected is not None for row in rows):
-        yield "p Holm: approximate randomisation, corrected over the tasks, and apart from them over the means"
-    if any(row.power for row in rows):
-        yield "shows: the smallest difference that the rows show with 80 % power, before correction"
-    weak = next((row.power for row in rows if row.power and row.power.underpowered), None)
-    if weak:
-        yield f"{_UNDERPOWERED} underpowered: cannot show a difference of {weak.interesting:g} points; raise evaluation.test_rows"
-
-
-def _aligned(cells: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in columns]
-    return "  ".join(
-        cell.ljust(width) if column[0] in _LEFT_ALIGNED else cell.rjust(width)
-        for column, cell, width in zip(columns, cells, widths, strict=True)
-    ).rstrip()
-
-
-def _ascii(text: str) -> str:
-    return text.replace("−", "-").replace("–", "-")
+def _powers(task: str, systems: Sequence[SystemRecord]) -> dict[str, PowerRecord]:
+    return {system.name: item for system in systems for item in system.power if item.task == task}

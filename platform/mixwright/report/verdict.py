@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mixwright.config import RangeSpec
 from mixwright.records import Difference
-from mixwright.report import wording
+from mixwright.report import readings, wording
+from mixwright.report.readings import Tone
 from mixwright.report.run_folder import RunFolder, best_system
 from mixwright.report.table import MEAN_OF_SEEN, MEAN_OF_UNSEEN, TableRow, table_rows
 
-Tone = Literal["good", "bad", "even"]
 _TONES: dict[wording.Outcome, Tone] = {"better": "good", "worse": "bad", "no difference shown": "even", "no interval": "even"}
 
 
@@ -42,8 +42,10 @@ class Verdict:
 
 
 def verdict(folder: RunFolder) -> Verdict:
-    """The verdict of a run, whatever stage it reached."""
+    """The verdict of a run, whatever stage it reached, or of an evaluation."""
     trial = folder.best_trial
+    if folder.kind == "evaluation":
+        return _of_evaluation(folder)
     if not folder.run.best:
         return Verdict(
             headline="No trial finished, so there is no best mix.",
@@ -53,16 +55,17 @@ def verdict(folder: RunFolder) -> Verdict:
         )
     params = trial.params if trial else folder.run.best.get("params", {})
     rows = table_rows(folder.run)
-    mix = wording.mix_phrase(params) or _fixed_mix(folder)
+    mix = wording.mix_phrase(params) or configured_mix(folder)
+    subject = f"{'Best' if params else 'One fine-tune'}: {mix}."
     return Verdict(
-        headline=_headline(mix, _group_difference(rows, seen=True), searched=bool(params)),
+        headline=_headline(subject, _group_difference(rows, seen=True)),
         summary=_summary(folder, rows),
         facts=tuple(_facts(folder, rows, mix)),
         caveats=tuple(_caveats(folder, rows)),
     )
 
 
-def _fixed_mix(folder: RunFolder) -> str:
+def configured_mix(folder: RunFolder) -> str:
     """The mix of a run that searched nothing, from its configuration."""
     if folder.config is None:
         return "the configured mix"
@@ -72,8 +75,25 @@ def _fixed_mix(folder: RunFolder) -> str:
     return wording.mix_phrase(params)
 
 
-def _headline(mix: str, seen: Difference | None, *, searched: bool) -> str:
-    subject = f"{'Best' if searched else 'One fine-tune'}: {mix}."
+def _of_evaluation(folder: RunFolder) -> Verdict:
+    """What systems that were asked by themselves showed; nothing is said of a search."""
+    rows, lead = table_rows(folder.run), best_system(folder.run)
+    name = wording.system_label(lead.name) if lead else ""
+    difference = _group_difference(rows, seen=True)
+    if lead is None or difference is None:
+        asked = wording.listed([wording.system_label(system.name) for system in folder.run.systems])
+        headline = f"{asked}: scores on {folder.split} rows, and no difference to base."
+    else:
+        headline = _headline(f"{name}.", difference)
+    return Verdict(
+        headline=headline,
+        summary=_summary(folder, rows) if lead and rows else "",
+        facts=(*_difference_facts(rows), *_retention_fact(folder)) if difference else (),
+        caveats=tuple(_caveats(folder, rows)),
+    )
+
+
+def _headline(subject: str, seen: Difference | None) -> str:
     result = wording.outcome(seen)
     if seen is None:
         return f"{subject} Its final evaluation has not run yet."
@@ -97,8 +117,9 @@ def _seen_by_task(rows: tuple[TableRow, ...]) -> str:
     seen = [row for row in rows if row.seen and not row.is_mean]
     if len(seen) < 2:
         return ""
-    counts = [(word, sum(row.outcome == word for row in seen)) for word in ("better", "no difference shown", "worse")]
-    parts = [f"{word} on {count}" for word, count in counts if count]
+    found = [row.reading(row.lead) or readings.NO_INTERVAL for row in seen]
+    kinds = [kind for kind in readings.met(found) if kind is not readings.NO_INTERVAL]
+    parts = [f"{kind.words} on {found.count(kind)}" for kind in kinds]
     return f"Of {wording.plural(len(seen), 'seen task')}: {'; '.join(parts)}." if parts else ""
 
 
@@ -151,12 +172,16 @@ def _facts(folder: RunFolder, rows: tuple[TableRow, ...], mix: str) -> Iterator[
     reason = str(folder.run.best.get("reason", ""))
     yield Fact(label="Best mix", value=mix, detail=f"{number}{': ' if reason else ''}{reason}", tone="even")
     if rows:
-        yield _difference_fact("Seen tasks", "points against base", _group_difference(rows, seen=True))
-        if any(not row.seen for row in rows):
-            yield _difference_fact("Unseen tasks", "points against base", _group_difference(rows, seen=False))
+        yield from _difference_facts(rows)
     else:
         yield from _dev_facts(folder)
     yield from _retention_fact(folder)
+
+
+def _difference_facts(rows: tuple[TableRow, ...]) -> Iterator[Fact]:
+    yield _difference_fact("Seen tasks", "points against base", _group_difference(rows, seen=True))
+    if any(not row.seen for row in rows):
+        yield _difference_fact("Unseen tasks", "points against base", _group_difference(rows, seen=False))
 
 
 def _difference_fact(label: str, unit: str, difference: Difference | None) -> Fact:
@@ -204,6 +229,7 @@ def _caveats(folder: RunFolder, rows: tuple[TableRow, ...]) -> Iterator[str]:
     copied = [wording.task_label(row.task) for row in rows if row.copy_is_as_good and not row.is_mean]
     if copied:
         yield f"Handing the input back unchanged scores at least as high as the best adapter on {wording.listed(copied)}."
+    yield from _doubts(rows)
     yield from _edges(folder)
     failed = [trial for trial in folder.trials if trial.status == "failed"]
     if failed:
@@ -211,6 +237,22 @@ def _caveats(folder: RunFolder, rows: tuple[TableRow, ...]) -> Iterator[str]:
     complete = [trial for trial in folder.trials if trial.status == "complete"]
     if len(folder.trials) > 1 and len(complete) < 3:
         yield f"Only {wording.plural(len(complete), 'trial')} ran the whole budget: a thin base for choosing a mix."
+
+
+def _doubts(rows: tuple[TableRow, ...]) -> Iterator[str]:
+    """Differences that would not survive being read together, and tasks whose rows could not have shown one."""
+    found = [(row, row.reading(row.lead)) for row in rows]
+    alone = [wording.task_label(row.task) for row, reading in found if reading in (readings.BETTER_ALONE, readings.WORSE_ALONE)]
+    if alone:
+        yield f"Shown by its own interval and not by the test after Holm's correction: {wording.listed(alone)}."
+    disputed = [wording.task_label(row.task) for row, reading in found if reading is readings.TEST_ALONE]
+    if disputed:
+        yield f"Significant by the test, but with an interval that holds 0, so that nothing is claimed: {wording.listed(disputed)}."
+    weak = [row for row, reading in found if reading is readings.UNDERPOWERED]
+    if weak:
+        names = wording.listed([wording.task_label(row.task) for row in weak])
+        matters = next(f"{row.power.interesting:g}" for row in weak if row.power)
+        yield f"Too few rows to show a difference of {matters} points, so that none seen says little: {names}."
 
 
 def _edges(folder: RunFolder) -> Iterator[str]:

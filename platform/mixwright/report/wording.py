@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mixwright.records import GENERIC, Difference
+from mixwright.records import BASE, COPY, GENERIC, HUMAN, Difference
 
 Outcome = Literal["better", "worse", "no difference shown", "no interval"]
 
@@ -24,6 +24,7 @@ _KEY_LABELS = {
     "train.learning_rate": "learning rate",
     "mixture.size": "mixture size",
 }
+_SYSTEM_LABELS = {BASE: "Base", COPY: "Copy of input", HUMAN: "Human", "best": "Best adapter"}
 _METRIC_LABELS = {"errant_f0.5": "ERRANT F0.5", "gleu": "GLEU", "sari": "SARI"}
 
 
@@ -113,3 +114,8 @@ def mix_phrase(params: Mapping[str, Any]) -> str:
         parts.append(f"LoRA rank {params[LORA_RANK]}")
     rest = [key for key in params if key not in (GENERIC_FRACTION, LORA_RANK)]
     return ", ".join(parts + [f"{key_label(key)} {key_value(key, params[key])}" for key in rest])
+
+
+def system_label(name: str) -> str:
+    """A system's heading: its own name, but for those that stand in every table."""
+    return _SYSTEM_LABELS.get(name, name)
