@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
 
 from mixwright import environment, models, report
-from mixwright.config import SweepConfig, load_config
+from mixwright.config import EvaluationConfig, SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
@@ -69,6 +69,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
 
     check_port(config.serve)
+    if config.model.tuning == "none":
+        models.saved_adapter(config.model)
     tokenizer = models.load_tokenizer(config.model)
     logger.info("[1/4] data")
     started = time.monotonic()
@@ -90,8 +92,10 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         seconds = {"endpoint": time.monotonic() - started}
         try:
             logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
+            best = config.with_values(record.best["params"]).evaluation
+            logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
             started = time.monotonic()
-            systems = evaluate(url, config, scenario, data, run)
+            systems = evaluate(url, config, scenario, data, run, best)
             seconds["evaluation"] = time.monotonic() - started
         finally:
             stop()
@@ -110,8 +114,13 @@ def keep_best(
     return record
 
 
-def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> tuple[SystemRecord, ...]:
-    """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows."""
+def evaluate(
+    url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder, best: EvaluationConfig
+) -> tuple[SystemRecord, ...]:
+    """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows.
+
+    Base answers as the configuration says, best as its trial did.
+    """
     settings, seed = config.evaluation, config.search.seed
     questions = Questions(
         scenario=scenario,
@@ -121,6 +130,8 @@ def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedDa
         max_new_tokens=settings.max_new_tokens,
         draws=settings.bootstrap_draws,
         seed=seed,
+        decoding=settings.decoding,
+        own={BEST: best},
     )
     answered = Counter[str]()
     total = 2 * len(questions.rows)

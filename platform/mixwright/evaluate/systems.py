@@ -6,10 +6,12 @@ predictions as `predictions/SPLIT-SYSTEM.jsonl`. The last stage of a sweep and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixwright.config import EvaluationConfig
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ServeError, did_you_mean
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.runner import EvaluationRow, copy_predictions, differences, score_predictions
@@ -29,6 +31,15 @@ class Questions:
     max_new_tokens: int
     draws: int
     seed: int
+    decoding: Decoding = GREEDY
+    own: Mapping[str, EvaluationConfig] = field(default_factory=dict)
+    """System -> settings of which its decoding and its limit are taken instead of these."""
+
+    def decoding_of(self, system: str) -> Decoding:
+        return self.own[system].decoding if system in self.own else self.decoding
+
+    def max_new_tokens_of(self, system: str) -> int:
+        return self.own[system].max_new_tokens if system in self.own else self.max_new_tokens
 
 
 def evaluate_systems(
@@ -54,7 +65,12 @@ def evaluate_systems(
     write_predictions(folder, questions.split, predictions[COPY])
     for system in systems:
         predictions[system] = evaluate_over_http(
-            client, questions.rows, system, max_new_tokens=questions.max_new_tokens, on_progress=on_progress
+            client,
+            questions.rows,
+            system,
+            max_new_tokens=questions.max_new_tokens_of(system),
+            decoding=questions.decoding_of(system),
+            on_progress=on_progress,
         )
         write_predictions(folder, questions.split, predictions[system])
     nll = {system: client.nll(questions.generic, adapter=system).nll for system in systems if questions.generic}
@@ -82,6 +98,7 @@ def _record(questions: Questions, predictions: dict[str, list[Prediction]], nll:
         scores=score_predictions(scenario, predictions[system], questions.split, draws=draws, seed=seed),
         differences=differences(scenario, base, predictions[system], draws=draws, seed=seed) if base else (),
         retention=nll[BASE] - nll[system] if {BASE, system} <= set(nll) else None,
+        decoding=predictions[system][0].decoding,
     )
 
 
