@@ -69,14 +69,16 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
 
     check_port(config.serve)
-    if config.model.tuning == "none":
+    trains = config.model.tuning != "none"
+    if not trains:
         models.saved_adapter(config.model)
     tokenizer = models.load_tokenizer(config.model)
     logger.info("[1/4] data")
     started = time.monotonic()
     data = prepare(config.data, scenario, seed=config.search.seed)
-    data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
-    plan.check_every_mixture_fits(config, scenario, data, tokenizer)
+    if trains:
+        data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
+        plan.check_every_mixture_fits(config, scenario, data, tokenizer)
     run = open_run(run_dir, config, resume=resume)
     run.write_json(DATA_FILE, data.report)
     seconds = {"data": time.monotonic() - started}

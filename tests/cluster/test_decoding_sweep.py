@@ -77,7 +77,6 @@ def test_every_strategy_is_a_trial_of_one_evaluation_that_took_no_step(
         assert (rung.step, rung.tokens, rung.train_loss) == (0, 0, None)
         assert rung.seconds > 0
     assert len({trial.rungs[0].objectives.retention for trial in trials}) == 1
-    assert len({tuple(trial.rungs[0].task_scores.values()) for trial in trials}) > 1
     assert list(run_dir.glob("trials/*/metrics.jsonl")) == []
 
 

@@ -92,18 +92,18 @@ def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData,
 
 
 def check_every_mixture_fits(config: SweepConfig, scenario: Scenario, data: PreparedData, tokenizer: Any) -> None:
-    """Refuses, before the first trial, a space whose corners the data cannot serve; without training there is nothing to serve."""
-    if config.model.tuning != "none":
-        corner_mixtures(config, scenario, data, tokenizer)
+    """Refuses, before the first trial, a space whose corners the data cannot serve."""
+    corner_mixtures(config, scenario, data, tokenizer)
 
 
 def make(config: SweepConfig, scenario: Scenario) -> Plan:
     """Reads the data, renders the corner mixtures and measures a matrix product; launches nothing."""
     tokenizer = models.load_tokenizer(config.model)
     seed = config.search.seed
-    data = drop_long(prepare(config.data, scenario, seed=seed), tokenizer, scenario, config.model.max_length, seed)
+    data = prepare(config.data, scenario, seed=seed)
     if config.model.tuning == "none":
         return _without_training(config, scenario, data)
+    data = drop_long(data, tokenizer, scenario, config.model.max_length, seed)
     mixtures = corner_mixtures(config, scenario, data, tokenizer)
     tokens = [sum(len(render_example(tokenizer, scenario, row, seed).token_ids) for row in mixture.rows) for mixture in mixtures]
     train, cluster = config.train, config.cluster
