@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from mixwright.config import SweepConfig, load_config
+from mixwright.config import DECODING, SweepConfig, load_config
 from mixwright.data.prepare import prepare
 from mixwright.errors import ConfigError, ServeError, run_job
 from mixwright.evaluate.client import EndpointClient
@@ -30,7 +30,7 @@ def main() -> int:
     arguments = _arguments()
     with EndpointClient(arguments.url) as client:
         space = _space(arguments, client)
-        config = load_config(space)
+        config = load_config(space, [f"{DECODING}={arguments.decoding}"] if arguments.decoding else [])
         scenario = load_scenario(config.scenario, space.parent).with_unseen(config.unseen)
         questions = _questions(config, scenario, arguments.tasks, arguments.split, arguments.rows)
         systems = list(dict.fromkeys(arguments.adapter))
@@ -57,6 +57,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--split", choices=("dev", "test"), default="test", help="rows to ask (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for predictions/ and scores-SPLIT.json")
     parser.add_argument("--rows", type=int, metavar="N", help="rows a task (default: as the configuration says)")
+    parser.add_argument(
+        "--decoding", metavar="TEXT", help="greedy, num_beams=4 or temperature=0.7,top_p=0.9 (default: as the configuration says)"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--run-dir", type=Path, metavar="DIR", help="rows of this run (default: of the run that is served)")
     source.add_argument("--space", type=Path, metavar="SPACE.yaml", help="rows of this search space")
@@ -94,6 +97,7 @@ def _questions(config: SweepConfig, scenario: Scenario, tasks: str, split: Split
         draws=settings.bootstrap_draws,
         seed=seed,
         interesting_difference=settings.interesting_difference,
+        decoding=settings.decoding,
     )
 
 

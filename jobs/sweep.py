@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
 
 from mixwright import environment, models, report
-from mixwright.config import SweepConfig, load_config
+from mixwright.config import EvaluationConfig, SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
@@ -70,12 +70,16 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
 
     check_port(config.serve)
     check_run(run_dir, config, resume=resume)
+    trains = config.model.tuning != "none"
+    if not trains:
+        models.saved_adapter(config.model)
     tokenizer = models.load_tokenizer(config.model)
     logger.info("[1/4] data")
     started = time.monotonic()
     data = prepare(config.data, scenario, seed=config.search.seed)
-    data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
-    plan.check_every_mixture_fits(config, scenario, data, tokenizer)
+    if trains:
+        data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
+        plan.check_every_mixture_fits(config, scenario, data, tokenizer)
     seconds = {"data": time.monotonic() - started}
 
     with connected(config.cluster):
@@ -92,8 +96,10 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         seconds = {"endpoint": time.monotonic() - started}
         try:
             logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
+            best = config.with_values(record.best["params"]).evaluation
+            logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
             started = time.monotonic()
-            systems = evaluate(url, config, scenario, data, run)
+            systems = evaluate(url, config, scenario, data, run, best)
             seconds["evaluation"] = time.monotonic() - started
         finally:
             stop()
@@ -112,8 +118,13 @@ def keep_best(
     return record
 
 
-def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> tuple[SystemRecord, ...]:
-    """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows."""
+def evaluate(
+    url: str, config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder, best: EvaluationConfig
+) -> tuple[SystemRecord, ...]:
+    """Asks the endpoint for base and best on the test rows, and for their NLL on held-out generic rows.
+
+    Base answers as the configuration says, best as its trial did.
+    """
     settings, seed = config.evaluation, config.search.seed
     questions = Questions(
         scenario=scenario,
@@ -124,6 +135,8 @@ def evaluate(url: str, config: SweepConfig, scenario: Scenario, data: PreparedDa
         draws=settings.bootstrap_draws,
         seed=seed,
         interesting_difference=settings.interesting_difference,
+        decoding=settings.decoding,
+        own={BEST: best},
     )
     answered = Counter[str]()
     total = 2 * len(questions.rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixwright.config import TrainConfig
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
 from mixwright.generate.engine import Engine, Request
@@ -32,6 +33,7 @@ class Question:
     text: str
     adapter: str
     max_new_tokens: int
+    decoding: Decoding = GREEDY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Answerer:
         """
         ids = prompt_ids(self.tokenizer, question.instruction, question.text)
         self._check_length(len(ids) + question.max_new_tokens)
-        return Request(prompt_ids=ids, adapter=question.adapter, max_new_tokens=question.max_new_tokens)
+        return Request(prompt_ids=ids, adapter=question.adapter, max_new_tokens=question.max_new_tokens, decoding=question.decoding)
 
     def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         """The mean NLL of the rows' responses.

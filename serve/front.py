@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from mixwright.decoding import Decoding
 from mixwright.errors import MixwrightError, did_you_mean
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.records import BASE
@@ -137,7 +138,13 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
-        Question(instruction=instruction, text=text, adapter=request.adapter, max_new_tokens=request.max_new_tokens)
+        Question(
+            instruction=instruction,
+            text=text,
+            adapter=request.adapter,
+            max_new_tokens=request.max_new_tokens,
+            decoding=request.decoding,
+        )
         for text in request.texts
     ]
 
@@ -180,6 +187,8 @@ def _problem(item: dict[str, object]) -> str:
     if item["type"] == "json_invalid":
         return "the body is not valid JSON"
     if item["type"] == "extra_forbidden":
-        known = tuple({*RewriteRequest.model_fields, *NllRequest.model_fields, *NllRow.model_fields})
+        bodies = (RewriteRequest, NllRequest, NllRow, Decoding)
+        known = tuple({field for body in bodies for field in body.model_fields})
         return f"unknown key `{'.'.join(location)}`{did_you_mean(location[-1], known)}"
-    return f"{'.'.join(location) or 'body'}: {str(item['msg'])[0].lower()}{str(item['msg'])[1:]}"
+    rule = str(item["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(location) or 'body'}: {rule[0].lower()}{rule[1:]}"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.records import BASE
 
 MAX_TEXTS = 256
@@ -37,6 +38,8 @@ class RewriteRequest(Body):
     instruction: Text | None = None
     """Left out: the first of the task's training wordings."""
     max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = 128
+    decoding: Decoding = GREEDY
+    """{"temperature": 0.7, "top_p": 0.9}, or in short "temperature=0.7,top_p=0.9"; left out: greedy."""
 
 
 class RewriteAnswer(BaseModel):

@@ -125,3 +125,89 @@ def test_a_seed_of_training_takes_the_place_of_the_searchs_where_it_is_set() -> 
 
 def test_what_would_matter_must_be_a_difference(tmp_path: Path) -> None:
     assert "must be greater than 0, got 0" in problem(tmp_path, "name: x\nevaluation: {interesting_difference: 0}\n")
+
+
+SEARCHED_DECODING = "name: x\nsearch: {trials: 2, parameters: {evaluation.decoding: {choices: [greedy, num_beams=4]}}}\n"
+
+
+def test_decoding_is_searched_as_a_whole_by_its_short_form_or_by_its_settings(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, SEARCHED_DECODING))
+    assert config.with_values({"evaluation.decoding": "num_beams=4"}).evaluation.decoding.num_beams == 4
+    beams = "name: x\nsearch: {trials: 2, parameters: {evaluation.decoding.num_beams: {choices: [1, 4]}}}\n"
+    assert (
+        load_config(write(tmp_path, beams)).with_values({"evaluation.decoding.num_beams": 4}).evaluation.decoding.strategy == "beam"
+    )
+    together = (
+        "name: x\nsearch: {trials: 2, parameters: {evaluation.decoding.temperature: {low: 0.3, high: 1.0}, "
+        "evaluation.decoding.top_p: {choices: [0.9, 1.0]}}}\n"
+    )
+    assert load_config(write(tmp_path, together)).search.trials == 2
+    assert load_config(write(tmp_path, "name: x\n"), ["evaluation.decoding=num_beams=2"]).evaluation.decoding.num_beams == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (
+            "{evaluation.decoding: {choices: [gredy]}}",
+            "evaluation.decoding: 'gredy': must read `greedy` or",
+        ),
+        ("{evaluation.decoding: {choices: [{num_beams: 4}]}}", "give `choices` in their short form, such as [greedy, num_beams=4]"),
+        ("{evaluation.decoding: {low: 0, high: 1}}", "give `choices` in their short form"),
+        ("{evaluation.decoding.beams: {choices: [4]}}", "unknown key `evaluation.decoding.beams`; did you mean 'num_beams'?"),
+        (
+            "{evaluation.decoding.temperature: {low: 0.0, high: 3.0}}",
+            "temperature: must be less than or equal to 2",
+        ),
+        (
+            "{evaluation.decoding.temperature: {choices: [0, 0.7]}, evaluation.decoding.top_p: {choices: [0.9, 1.0]}}",
+            "top_p 0.9 would be ignored, since this is greedy; give a temperature above 0, or remove it; "
+            "where settings exclude each other, search the whole: evaluation.decoding: {choices: [greedy, num_beams=4]}",
+        ),
+        (
+            "{evaluation.decoding: {choices: [greedy]}, evaluation.decoding.num_beams: {choices: [1, 4]}}",
+            "evaluation.decoding holds evaluation.decoding.num_beams; search the whole, or its settings",
+        ),
+        ("{evaluation.dev_rows: {choices: [4, 8]}}", "evaluation.dev_rows: all trials are asked the same; of `evaluation`, search"),
+    ],
+)
+def test_a_search_that_no_trial_could_answer_is_refused(tmp_path: Path, parameters: str, expected: str) -> None:
+    assert expected in problem(tmp_path, f"name: x\nsearch: {{trials: 2, parameters: {parameters}}}\n")
+
+
+def test_a_first_point_is_one_of_the_choices(tmp_path: Path) -> None:
+    text = SEARCHED_DECODING.replace("trials: 2", "trials: 2, first: [{evaluation.decoding: num_beams=5}]")
+    assert "first: evaluation.decoding must be one of its choices ['greedy', 'num_beams=4'], got 'num_beams=5'" in problem(
+        tmp_path, text
+    )
+
+
+NOTHING_TRAINED = "name: x\nmodel: {tuning: none, adapter: some/adapter}\nsearch: {scheduler: {rungs: [1.0]}}\n"
+
+
+def test_an_adapter_can_be_asked_without_training_and_its_path_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write(tmp_path, NOTHING_TRAINED), ["search.parameters={evaluation.max_new_tokens: {choices: [8]}}"])
+    assert config.model.adapter == str(tmp_path / "some" / "adapter")
+    assert config.with_values({"evaluation.max_new_tokens": 8}).evaluation.max_new_tokens == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model.adapter=null", "model: tuning none trains nothing and needs `adapter`"),
+        ("model.tuning=lora", "model: `adapter` is read where tuning is none, and it is lora; remove it, or set `tuning: none`"),
+        (
+            "search.parameters={lora.rank: {choices: [4, 8]}}",
+            "search.parameters.lora.rank: model.tuning is none, so nothing is trained; search evaluation.decoding or",
+        ),
+        ("mixture.size=5", "mixture: model.tuning is none, so nothing is trained and this would be ignored; remove it"),
+        ("train.zero_stage=2", "train: model.tuning is none, so nothing is trained"),
+        ("lora.rank=4", "lora: model.tuning is none, so nothing is trained"),
+        ("search.scheduler.rungs=[0.5, 1.0]", "search.scheduler.rungs: model.tuning is none, so there is one evaluation a trial"),
+    ],
+)
+def test_what_only_training_reads_is_refused_where_nothing_is_trained(tmp_path: Path, override: str, expected: str) -> None:
+    message = problem(tmp_path, NOTHING_TRAINED, override)
+    assert expected in message
+    assert "\n" not in message

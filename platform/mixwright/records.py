@@ -70,6 +70,8 @@ class Prediction:
     text: str
     output: str
     references: tuple[str, ...]
+    decoding: dict[str, Any] = field(default_factory=dict)
+    """How the output was decoded: strategy, max_new_tokens and what the strategy reads; empty for copy and human."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +154,8 @@ class RungRecord:
     examples: int
     tokens: int
     """Tokens that went through the model in training so far, padding left out."""
-    train_loss: float
-    """Mean response loss since the last rung, nats a token."""
+    train_loss: float | None
+    """Mean response loss since the last rung, nats a token; None where nothing was trained."""
     objectives: Objectives
     task_scores: dict[str, float]
     seconds: float
@@ -178,7 +180,9 @@ class TrialRecord:
     """Training examples of the whole budget, by task."""
     cause: str = ""
     adapter: str = ""
-    """Folder of the adapter, relative to the run folder; empty where none was saved."""
+    """Folder of the adapter, relative to the run folder; absolute where an existing one was taken, empty where none was saved."""
+    decoding: dict[str, Any] = field(default_factory=dict)
+    """How its dev answers were decoded, as in Prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +198,7 @@ class SystemRecord:
     retention: float | None = None
     trial_id: str = ""
     decoding: dict[str, Any] = field(default_factory=dict)
-    """How its answers were decoded; empty for copy and human."""
+    """How its answers were decoded, as in Prediction; empty for copy and human."""
     usage: dict[str, float] = field(default_factory=dict)
     """What an outside endpoint counted: requests, prompt_tokens, completion_tokens, and usd where prices are known."""
 
@@ -208,11 +212,11 @@ class RunRecord:
     status: Literal["complete", "searched"]
     """searched: the search has ended, the final evaluation has not."""
     best: dict[str, Any]
-    """trial_id, params, objectives (dev), adapter, reason (why this one), and after the final evaluation `seen_difference`."""
+    """trial_id, params, objectives and decoding (dev), adapter, reason (why this one), and finally `seen_difference`."""
     pareto: tuple[dict[str, Any], ...]
     systems: tuple[SystemRecord, ...]
     base_dev: dict[str, Any]
-    """The base model's own rung-like evaluation on dev: objectives and task_scores."""
+    """The base model's own rung-like evaluation on dev: objectives, task_scores and decoding."""
     environment: dict[str, Any]
     cost: dict[str, Any]
     """Seconds by stage, trials by status, training tokens."""

@@ -54,3 +54,20 @@ def write_space(folder: Path, model: Path, /, **changes: Any) -> Path:
     path = folder / "space.yaml"
     path.write_text(yaml.safe_dump(space))
     return path
+
+
+def write_adapter(folder: Path, model: Path) -> Path:
+    """A complete adapter that moves the tiny model far enough to answer differently."""
+    import torch
+
+    from mixwright.config import LoraConfig, ModelConfig
+    from mixwright.models import COMPLETE, load_base, with_adapter
+
+    tuned = with_adapter(load_base(ModelConfig(name=str(model)), torch.float32).model, LoraConfig(rank=4), name="default", seed=0)
+    torch.manual_seed(0)
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.2)
+    tuned.save_pretrained(folder)
+    (folder / COMPLETE).touch()
+    return folder

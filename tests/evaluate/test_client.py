@@ -14,6 +14,8 @@ import uvicorn
 from serve.engine import Answerer
 from serve.front import Front, LocalBackend, make_app
 
+from mixwright.config import EvaluationConfig
+from mixwright.decoding import Decoding
 from mixwright.errors import ServeError
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.retention import ResponseLoss
@@ -82,6 +84,27 @@ def test_http_gives_the_records_that_the_engine_gives(url, system):
         answered = evaluate_over_http(client, ROWS, system, max_new_tokens=80, on_progress=done.append)
     assert answered == predict(EchoEngine(["formal"]), CharacterTokenizer(), ROWS, system, 80)
     assert sum(done) == len(ROWS)
+
+
+def test_how_a_system_answers_is_its_own_and_stands_in_its_records(url, tmp_path):
+    questions = Questions(
+        scenario=SCENARIO,
+        split="dev",
+        rows=ROWS,
+        generic=(),
+        max_new_tokens=80,
+        draws=100,
+        seed=0,
+        decoding=Decoding(repetition_penalty=1.1),
+        own={"formal": EvaluationConfig(max_new_tokens=6, decoding=Decoding(num_beams=3))},
+    )
+    with EndpointClient(url) as client:
+        copy, base, formal = evaluate_systems(client, questions, ["base", "formal"], tmp_path)
+    assert copy.decoding == {}
+    assert base.decoding == {"strategy": "greedy", "max_new_tokens": 80, "repetition_penalty": 1.1}
+    assert formal.decoding == Decoding(num_beams=3).record(6)
+    answers = read_jsonl(tmp_path / "predictions" / "dev-formal.jsonl", Prediction)
+    assert {(len(answer.output) <= 6, answer.decoding["num_beams"]) for answer in answers} == {(True, 3)}
 
 
 def test_nll_over_several_requests_weighs_tokens(url):

@@ -4,74 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from talkative import NAMES, TEXTS, asked_alone, new_tokens, requests_for, talkative
 
-from mixwright.config import LoraConfig, ModelConfig
+from mixwright.config import LoraConfig
 from mixwright.errors import ModelError
 from mixwright.generate.engine import Request
 from mixwright.generate.transformers_engine import TransformersEngine
-from mixwright.models import LoadedModel, load_base, with_adapter
+from mixwright.models import with_adapter
 from mixwright.prompts import prompt_ids
 from mixwright.testing import make_tiny_model
-
-TEXTS = ("He go home.", "x", "The cats was sleeping on the old mat all day long.", "", "They is late again", "Nobody know why.")
-NAMES = ("base", "first", "second")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
-def talkative(folder, seed=0) -> LoadedModel:
-    """The tiny model with layers drawn so wide that its answers hang on the whole prompt; as made, it repeats one token."""
-    loaded = load_base(ModelConfig(name=str(folder)), torch.float32)
-    torch.manual_seed(seed)
-    for parameter in loaded.model.get_decoder().layers.parameters():
-        if parameter.dim() == 2:
-            parameter.data.normal_(std=0.2)
-    return loaded
-
-
-@pytest.fixture
-def tiny(folder) -> LoadedModel:
-    return talkative(folder)
-
-
-@pytest.fixture
-def tuned(tiny):
-    """The tiny model with two adapters that move it far enough to answer differently."""
-    model = tiny.model
-    for seed, name in enumerate(NAMES[1:]):
-        model = with_adapter(model, LoraConfig(rank=4, alpha=64), name=name, seed=seed)
-        torch.manual_seed(seed)
-        for key, parameter in model.named_parameters():
-            if f"lora_B.{name}." in key:
-                parameter.data.normal_(std=0.2)
-    return model.eval()
-
-
-def requests_for(tokenizer, adapters=("base",), max_new_tokens=12):
-    return [
-        Request(
-            prompt_ids=prompt_ids(tokenizer, "Correct the sentence.", text),
-            adapter=adapters[index % len(adapters)],
-            max_new_tokens=max_new_tokens,
-        )
-        for index, text in enumerate(TEXTS)
-    ]
-
-
-def new_tokens(model, request):
-    """What transformers' own `generate` adds to one prompt in one batch."""
-    ids = torch.tensor([request.prompt_ids])
-    output = model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=request.max_new_tokens
-    )
-    return output[0, ids.shape[1] :].tolist()
-
-
-def asked_alone(model, tokenizer, request):
-    return tokenizer.decode(new_tokens(model, request), skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])

@@ -10,6 +10,7 @@ from serve.engine import Answerer
 from serve.front import BusyError, Front, LocalBackend, make_app
 from serve.schema import MAX_TEXTS
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
 from mixwright.scenarios import Instructions, Scenario, Task
@@ -82,6 +83,13 @@ def test_the_limit_of_new_tokens_is_passed_on(client):
     assert rewrite(client, max_new_tokens=2).json()["outputs"] == ["on", "tw"]
 
 
+@pytest.mark.parametrize("sent", [{"temperature": 0.7, "top_p": 0.9}, "temperature=0.7,top_p=0.9"])
+def test_decoding_is_passed_on_and_greedy_where_it_is_left_out(client, engine, sent):
+    rewrite(client)
+    rewrite(client, decoding=sent)
+    assert [batch[0].decoding for batch in engine.batches] == [GREEDY, Decoding(temperature=0.7, top_p=0.9)]
+
+
 def test_nll_passes_rows_and_adapter_on(client):
     rows = [{"instruction": "Say it.", "response": "four"}, {"instruction": "Say it.", "text": "x", "response": "sixsix"}]
     answer = client.post("/v1/nll", json={"rows": rows, "adapter": "formal"})
@@ -110,6 +118,9 @@ def test_an_unknown_adapter_is_not_found(client, path):
         ({"texts": "x"}, "texts: "),
         ({"texts": ["x", 3]}, "texts.1: "),
         ({"max_new_tokens": 0}, "max_new_tokens: "),
+        ({"decoding": {"num_beams": 99}}, "decoding.num_beams: input should be less than or equal to 16"),
+        ({"decoding": {"top_p": 0.9}}, "decoding: top_p 0.9 would be ignored, since this is greedy; give a temperature above 0"),
+        ({"decoding": {"temprature": 0.9}}, "unknown key `decoding.temprature`; did you mean 'temperature'?"),
         ({"adaptor": "base"}, "unknown key `adaptor`; did you mean 'adapter'?"),
     ],
 )

@@ -62,7 +62,7 @@ def config(model: Path, **train: Any) -> SweepConfig:
 class FirstLogit:
     """An evaluator that is a function of the weights alone: it shows whether two models are the same."""
 
-    def __call__(self, model: Any) -> Evaluation:
+    def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
         import torch
 
         model.eval()

@@ -73,7 +73,7 @@ def test_the_saved_adapter_gives_the_score_that_the_trial_reported(stages: dict,
     run_dir, records = stages[stage]
     base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(base, run_dir / "trials" / "trial_0001" / "adapter")
-    assert FirstLogit()(tuned).objectives.seen == pytest.approx(records[3].objectives.seen, abs=1e-5)
+    assert FirstLogit()(tuned, config(tiny_model)).objectives.seen == pytest.approx(records[3].objectives.seen, abs=1e-5)
 
 
 def test_one_worker_and_two_learn_the_same_from_the_same_global_batch(stages: dict, tiny_model: Path, tmp_path: Path) -> None:

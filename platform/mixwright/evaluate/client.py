@@ -1,8 +1,8 @@
 """Asks a served endpoint over HTTP, as any user would: the last evaluation of a sweep goes through here.
 
 What comes in: the address of an endpoint and evaluation rows. What goes out: the same `Prediction` records that a local
-engine gives. Connection faults and busy answers are tried again, since asking twice changes nothing: decoding is greedy. What
-the endpoint refuses is a `ServeError` with its own words.
+engine gives. Connection faults and busy answers are tried again, since asking twice changes nothing: even a sampled answer hangs
+on its question alone. What the endpoint refuses is a `ServeError` with its own words.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import httpx
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ServeError
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.evaluate.runner import EvaluationRow, make_prediction
@@ -79,7 +80,16 @@ class EndpointClient:
         cards = self._ask("GET", "/v1/models", ("data",))["data"]
         return tuple(str(card["id"]).removeprefix(f"{BASE}:") for card in cards)
 
-    def rewrite(self, task: str, texts: Sequence[str], *, adapter: str, instruction: str, max_new_tokens: int) -> list[str]:
+    def rewrite(
+        self,
+        task: str,
+        texts: Sequence[str],
+        *,
+        adapter: str,
+        instruction: str,
+        max_new_tokens: int,
+        decoding: Decoding = GREEDY,
+    ) -> list[str]:
         """Outputs in the order of the texts.
 
         Raises:
@@ -91,6 +101,7 @@ class EndpointClient:
             "adapter": adapter,
             "instruction": instruction,
             "max_new_tokens": max_new_tokens,
+            "decoding": decoding.changed,
         }
         outputs = self._ask("POST", "/v1/rewrite", ("outputs",), body)["outputs"]
         if len(outputs) != len(texts):
@@ -160,6 +171,7 @@ def evaluate_over_http(
     system: str,
     *,
     max_new_tokens: int,
+    decoding: Decoding = GREEDY,
     concurrency: int = CONCURRENT_REQUESTS,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
@@ -175,7 +187,7 @@ def evaluate_over_http(
     outputs: dict[int, str] = {}
     with ThreadPoolExecutor(concurrency) as pool:
         asked = {
-            pool.submit(_rewritten, client, [rows[index] for index in indices], system, max_new_tokens): indices
+            pool.submit(_rewritten, client, [rows[index] for index in indices], system, max_new_tokens, decoding): indices
             for indices in _requests(rows)
         }
         try:
@@ -186,12 +198,21 @@ def evaluate_over_http(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return [make_prediction(row, system, outputs[index]) for index, row in enumerate(rows)]
+    decoded = decoding.record(max_new_tokens)
+    return [make_prediction(row, system, outputs[index], decoded) for index, row in enumerate(rows)]
 
 
-def _rewritten(client: EndpointClient, rows: Sequence[EvaluationRow], system: str, max_new_tokens: int) -> list[str]:
-    texts = [row.example.text for row in rows]
-    return client.rewrite(rows[0].task, texts, adapter=system, instruction=rows[0].instruction, max_new_tokens=max_new_tokens)
+def _rewritten(
+    client: EndpointClient, rows: Sequence[EvaluationRow], system: str, max_new_tokens: int, decoding: Decoding
+) -> list[str]:
+    return client.rewrite(
+        rows[0].task,
+        [row.example.text for row in rows],
+        adapter=system,
+        instruction=rows[0].instruction,
+        max_new_tokens=max_new_tokens,
+        decoding=decoding,
+    )
 
 
 def _requests(rows: Sequence[EvaluationRow]) -> Iterator[list[int]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import DataError, ScoreError, did_you_mean
 from mixwright.evaluate.details import describe
 from mixwright.evaluate.intervals import (
@@ -115,7 +116,14 @@ def evaluation_rows(scenario: Scenario, examples: Mapping[str, Sequence[Example]
 
 
 def predict(
-    engine: Engine, tokenizer: Any, rows: Sequence[EvaluationRow], system: str, max_new_tokens: int, *, adapter: str | None = None
+    engine: Engine,
+    tokenizer: Any,
+    rows: Sequence[EvaluationRow],
+    system: str,
+    max_new_tokens: int,
+    *,
+    decoding: Decoding = GREEDY,
+    adapter: str | None = None,
 ) -> list[Prediction]:
     """The engine's answers, row by row.
 
@@ -128,11 +136,12 @@ def predict(
             prompt_ids=prompt_ids(tokenizer, row.instruction, row.example.text),
             adapter=system if adapter is None else adapter,
             max_new_tokens=max_new_tokens,
+            decoding=decoding,
         )
         for row in rows
     ]
-    outputs = engine.generate(requests)
-    return [make_prediction(row, system, output) for row, output in zip(rows, outputs, strict=True)]
+    outputs, decoded = engine.generate(requests), decoding.record(max_new_tokens)
+    return [make_prediction(row, system, output, decoded) for row, output in zip(rows, outputs, strict=True)]
 
 
 def copy_predictions(rows: Sequence[EvaluationRow]) -> list[Prediction]:
@@ -140,8 +149,12 @@ def copy_predictions(rows: Sequence[EvaluationRow]) -> list[Prediction]:
     return [make_prediction(row, COPY, row.example.text) for row in rows]
 
 
-def make_prediction(row: EvaluationRow, system: str, output: str) -> Prediction:
-    """The record of one answer; white space at the output's ends goes, nothing else."""
+def make_prediction(row: EvaluationRow, system: str, output: str, decoding: Mapping[str, Any] | None = None) -> Prediction:
+    """The record of one answer; white space at the output's ends goes, nothing else.
+
+    Args:
+        decoding: as `Prediction` keeps it; None where nothing was decoded.
+    """
     return Prediction(
         example_id=row.example.id,
         task=row.task,
@@ -150,6 +163,7 @@ def make_prediction(row: EvaluationRow, system: str, output: str) -> Prediction:
         text=row.example.text,
         output=output.strip(),
         references=row.example.references,
+        decoding=dict(decoding or {}),
     )
 
 

@@ -6,10 +6,12 @@ predictions as `predictions/SPLIT-SYSTEM.jsonl`. The last stage of a sweep and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixwright.config import EvaluationConfig
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ServeError, did_you_mean
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.human import human_scores
@@ -41,6 +43,15 @@ class Questions:
     seed: int
     interesting_difference: float
     """Points that would matter; what the rows cannot show is marked."""
+    decoding: Decoding = GREEDY
+    own: Mapping[str, EvaluationConfig] = field(default_factory=dict)
+    """System -> settings of which its decoding and its limit are taken instead of these."""
+
+    def decoding_of(self, system: str) -> Decoding:
+        return self.own[system].decoding if system in self.own else self.decoding
+
+    def max_new_tokens_of(self, system: str) -> int:
+        return self.own[system].max_new_tokens if system in self.own else self.max_new_tokens
 
 
 def evaluate_systems(
@@ -68,7 +79,12 @@ def evaluate_systems(
     write_predictions(folder, questions.split, predictions[COPY])
     for system in systems:
         predictions[system] = evaluate_over_http(
-            client, questions.rows, system, max_new_tokens=questions.max_new_tokens, on_progress=on_progress
+            client,
+            questions.rows,
+            system,
+            max_new_tokens=questions.max_new_tokens_of(system),
+            decoding=questions.decoding_of(system),
+            on_progress=on_progress,
         )
         write_predictions(folder, questions.split, predictions[system])
     nll = {system: client.nll(questions.generic, adapter=system).nll for system in systems if questions.generic}
@@ -101,6 +117,7 @@ def _record(questions: Questions, predictions: dict[str, list[Prediction]], nll:
         differences=found.differences,
         power=found.power,
         retention=nll[BASE] - nll[system] if {BASE, system} <= set(nll) else None,
+        decoding=predictions[system][0].decoding,
     )
 
 

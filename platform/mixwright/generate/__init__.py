@@ -1,1 +1,1 @@
-"""From a model and inputs to greedy outputs; engines stand behind one Protocol."""
+"""From a model and inputs to outputs; engines stand behind one Protocol."""

@@ -6,7 +6,7 @@ retention need not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,15 @@ def forward(model: Any, adapters: Sequence[str] | None, **inputs: Any) -> Any:
     Raises:
         ModelError: a name that the model does not hold.
     """
+    return _through(model, adapters, lambda chosen: chosen, inputs)
+
+
+def generate(model: Any, adapters: Sequence[str], **arguments: Any) -> Any:
+    """What transformers' own `generate` gives, row i through adapter `adapters[i]`; as `forward` otherwise."""
+    return _through(model, adapters, lambda chosen: chosen.generate, arguments)
+
+
+def _through(model: Any, adapters: Sequence[str] | None, method: Callable[[Any], Any], arguments: dict[str, Any]) -> Any:
     from peft import PeftModel
 
     held = adapter_names(model)
@@ -44,10 +53,10 @@ def forward(model: Any, adapters: Sequence[str] | None, **inputs: Any) -> Any:
             raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
     if not held:
         plain: Any = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
-        return plain(**inputs)
+        return method(plain)(**arguments)
     if adapters is None or list(model.active_adapters) == list(dict.fromkeys(adapters)):
-        return model(**inputs)
-    return model(adapter_names=[PEFT_BASE if name == BASE else name for name in adapters], **inputs)
+        return method(model)(**arguments)
+    return method(model)(adapter_names=[PEFT_BASE if name == BASE else name for name in adapters], **arguments)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The greedy loop: from prompts to new token ids, one batch at a time.
+"""The loop that takes a token at a time, greedily or by drawing: from prompts to new token ids, one batch at a time.
 
 What comes in: rows of one model, each for an adapter of it, in evaluation mode and without gradients. What goes out: the
 new tokens of each row, the end token left out.
@@ -12,7 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.generate.adapters import forward
+from mixwright.generate.choosing import begin, next_tokens
 from mixwright.generate.padding import common_prefix_length, left_pad
 
 
@@ -23,6 +25,7 @@ class Row:
     prompt_ids: tuple[int, ...]
     adapter: str
     max_new_tokens: int
+    decoding: Decoding = GREEDY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ def decode(model: Any, rows: Sequence[Row], prefix: Prefix, *, pad_id: int, end_
     """
     import torch
 
-    outputs: list[list[int]] = [[] for _ in rows]
+    answers = [begin(row.decoding, row.prompt_ids) for row in rows]
     live = [index for index, row in enumerate(rows) if row.max_new_tokens > 0]
     cache = prefix.for_rows([rows[index] for index in live])
     batch = left_pad([rows[index].prompt_ids[prefix.length :] for index in live], pad_id, model.device)
@@ -82,16 +85,16 @@ def decode(model: Any, rows: Sequence[Row], prefix: Prefix, *, pad_id: int, end_
             use_cache=True,
             logits_to_keep=1,
         )
-        ids = step.logits[:, -1].argmax(-1, keepdim=True)
+        ids = next_tokens(step.logits[:, -1], [answers[index] for index in live])
         tokens = ids[:, 0].tolist()
-        going = [slot for slot, index in enumerate(live) if _goes_on(outputs[index], rows[index], tokens[slot], end_ids)]
+        going = [slot for slot, index in enumerate(live) if _goes_on(answers[index].output, rows[index], tokens[slot], end_ids)]
         mask, positions = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1), positions[:, -1:] + 1
         if len(going) < len(live):
             kept = torch.tensor(going, dtype=torch.long, device=ids.device)
             cache.batch_select_indices(kept)
             ids, mask, positions = ids[kept], mask[kept], positions[kept]
             live = [live[slot] for slot in going]
-    return outputs
+    return [answer.output for answer in answers]
 
 
 def _goes_on(output: list[int], row: Row, token: int, end_ids: AbstractSet[int]) -> bool:

@@ -1,8 +1,8 @@
 """What every engine takes and gives, so that training lanes, serving and tests can swap one for another.
 
 What comes in: requests whose prompts are token ids already (`prompts.prompt_ids` renders them as training does). What goes
-out: one text a request, in the order of the requests. Decoding is greedy everywhere: an evaluation then has no seed of its
-own, and a request's answer does not hang on what else was asked.
+out: one text a request, in the order of the requests. However a request is decoded, its answer does not hang on what else was
+asked: what is drawn follows from its own seed and prompt.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.records import BASE
 
 
@@ -23,13 +24,14 @@ class Request:
     """Decoding ends here where the model has not ended it before."""
     adapter: str = BASE
     """`base` is the model without any adapter."""
+    decoding: Decoding = GREEDY
 
 
 class Engine(Protocol):
     """Anything that answers requests; see `transformers_engine` and, for tests, `echo`."""
 
     def generate(self, requests: Sequence[Request]) -> list[str]:
-        """The greedy answers, in the order of `requests`; special tokens are left out, nothing else is trimmed.
+        """The answers, in the order of `requests`; special tokens are left out, nothing else is trimmed.
 
         Raises:
             ModelError: an adapter that the engine does not hold.

@@ -14,13 +14,10 @@ from typing import Any
 from mixwright.config import ModelConfig
 from mixwright.errors import ModelError
 from mixwright.generate.transformers_engine import TransformersEngine
-from mixwright.models import COMPLETE, LoadedModel, load_base
+from mixwright.models import ADAPTER_CONFIG, COMPLETE, LoadedModel, load_base, with_saved_adapter
 from mixwright.records import BASE
 
 logger = logging.getLogger(__name__)
-
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def adapter_folders(folder: Path) -> dict[str, Path]:
@@ -42,7 +39,7 @@ def load_engine(base: LoadedModel, adapters: Mapping[str, Path], *, batch_size: 
     for name, folder in adapters.items():
         _check_name(name, folder)
         if (folder / ADAPTER_CONFIG).exists():
-            model = _with_saved_adapter(model, name, folder)
+            model = with_saved_adapter(model, folder, name=name)
         elif (folder / "config.json").exists():
             tuned[name] = load_base(ModelConfig(name=str(folder.resolve())), base.model.dtype).model
         else:
@@ -55,21 +52,3 @@ def load_engine(base: LoadedModel, adapters: Mapping[str, Path], *, batch_size: 
 def _check_name(name: str, folder: Path) -> None:
     if name == BASE or "." in name:
         raise ModelError(f"{folder}: an adapter cannot be named '{name}'; rename the folder without dots, and not to {BASE}")
-
-
-def _with_saved_adapter(model: Any, name: str, folder: Path) -> Any:
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    if not (folder / ADAPTER_WEIGHTS).exists():
-        raise ModelError(f"{folder}: has no {ADAPTER_WEIGHTS}; pickled adapters are not read, save it as safetensors")
-    try:
-        if isinstance(model, PeftModel):
-            model.load_adapter(str(folder), adapter_name=name)
-            return model
-        return PeftModel.from_pretrained(model, str(folder), adapter_name=name)
-    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"{folder}: the adapter is damaged or does not fit the base model: {reason[-1].strip() if reason else error!r}"
-        ) from error

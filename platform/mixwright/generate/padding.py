@@ -20,6 +20,11 @@ class PaddedBatch:
     positions_BT: torch.Tensor
     """Counted from each row's first real token; 0 on padding, where nothing reads it."""
 
+    @property
+    def padding(self) -> torch.Tensor:
+        """Padding tokens of each row."""
+        return (1 - self.mask_BT).sum(-1)
+
 
 def left_pad(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> PaddedBatch:
     """At least one row, none of them empty."""

@@ -1,16 +1,17 @@
-"""Greedy decoding in batches with transformers, several adapters in one batch.
+"""Decoding in batches with transformers, several adapters in one batch.
 
 What comes in: a causal LM (plain, or a PEFT model, live in training or not) and requests. What goes out: their texts, the
 same as if each had been asked alone. Three savings, none of which changes an answer: prompts are sorted by length so that
 little is padded, the opening that all prompts share (a chat template's system turn) is read once an adapter, and rows
-that have ended leave the batch.
+that have ended leave the batch. Beam search is transformers' own and has the first of them alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mixwright.generate import beams
 from mixwright.generate.adapters import evaluating
 from mixwright.generate.decoding import Row, decode, read_prefix
 from mixwright.generate.engine import Request
@@ -33,7 +34,7 @@ class TransformersEngine:
 
         Args:
             model: a causal LM or a PEFT model around one; what is active in it, and its mode, are as before after a call.
-            batch_size: rows decoded together.
+            batch_size: rows decoded together; with beams, hypotheses.
             tuned: fully tuned models by the name that requests ask for them under.
             on_batch: told after each batch how many requests are answered, and of how many.
         """
@@ -44,37 +45,47 @@ class TransformersEngine:
         self._on_batch = on_batch
 
     def generate(self, requests: Sequence[Request]) -> list[str]:
-        """The greedy answers, in the order of `requests`.
+        """The answers, in the order of `requests`.
 
         Raises:
             ModelError: an adapter that is neither in the model nor among the tuned ones.
         """
         answers: dict[int, str] = {}
-        for model, indices in self._by_model(requests):
-            rows = [self._row(requests[index]) for index in indices]
+        for model, indices in self._groups(requests):
             with evaluating(model):
-                prefix = read_prefix(model, rows)
-                for start in range(0, len(rows), self.batch_size):
-                    batch = rows[start : start + self.batch_size]
-                    outputs = decode(model, batch, prefix, pad_id=self.tokenizer.pad_token_id, end_ids=self._end_ids(model))
+                for start, outputs in self._outputs(model, [self._row(requests[index]) for index in indices]):
                     for index, output in zip(indices[start:], outputs, strict=False):
                         answers[index] = self._text(output)
                     if self._on_batch:
                         self._on_batch(len(answers), len(requests))
         return [answers[index] for index in range(len(requests))]
 
+    def _outputs(self, model: Any, rows: Sequence[Row]) -> Iterator[tuple[int, list[list[int]]]]:
+        """New tokens, a batch at a time, each with the place of its first row."""
+        num_beams = rows[0].decoding.num_beams
+        ids: Any = {"pad_id": self.tokenizer.pad_token_id, "end_ids": self._end_ids(model)}
+        size = max(1, self.batch_size // num_beams)
+        prefix = read_prefix(model, rows) if num_beams == 1 else None
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            yield start, decode(model, batch, prefix, **ids) if prefix else beams.search(model, batch, **ids)
+
     def _row(self, request: Request) -> Row:
         adapter = BASE if request.adapter in self.tuned else request.adapter
-        return Row(prompt_ids=request.prompt_ids, adapter=adapter, max_new_tokens=request.max_new_tokens)
+        return Row(prompt_ids=request.prompt_ids, adapter=adapter, max_new_tokens=request.max_new_tokens, decoding=request.decoding)
 
-    def _by_model(self, requests: Sequence[Request]) -> list[tuple[Any, list[int]]]:
-        """Request indices by model, longest prompt first: memory runs out at once or never."""
+    def _groups(self, requests: Sequence[Request]) -> list[tuple[Any, list[int]]]:
+        """Request indices by model, longest prompt first: memory runs out at once or never.
+
+        Rows of beam search stand apart, by decoding and limit, which are the same for all rows of a search.
+        """
         order = sorted(range(len(requests)), key=lambda index: -len(requests[index].prompt_ids))
-        groups: dict[str, list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         for index in order:
-            name = requests[index].adapter
-            groups.setdefault(name if name in self.tuned else "", []).append(index)
-        return [(self.tuned.get(name, self.model), indices) for name, indices in groups.items()]
+            request = requests[index]
+            searched = (request.decoding, request.max_new_tokens) if request.decoding.num_beams > 1 else ()
+            groups.setdefault((request.adapter if request.adapter in self.tuned else "", *searched), []).append(index)
+        return [(self.tuned.get(key[0], self.model), indices) for key, indices in groups.items()]
 
     def _end_ids(self, model: Any) -> frozenset[int]:
         """Training ends a response with the tokenizer's end token; a model may bring more of its own."""

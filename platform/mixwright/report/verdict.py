@@ -69,6 +69,8 @@ def configured_mix(folder: RunFolder) -> str:
     """The mix of a run that searched nothing, from its configuration."""
     if folder.config is None:
         return "the configured mix"
+    if folder.config.model.tuning == "none":
+        return "an existing adapter"
     params: dict[str, Any] = {wording.GENERIC_FRACTION: folder.config.mixture.generic_fraction}
     if folder.config.model.tuning == "lora":
         params[wording.LORA_RANK] = folder.config.lora.rank

@@ -1,8 +1,8 @@
 """The dev evaluation that a lane runs at every rung; search hands it to training, which does not know how scores are made.
 
-What comes in: the lane's setup and the base model on one worker. What goes out: objectives and per-task scores, the same on
-every worker. Below ZeRO-3 the workers share the rows out; at ZeRO-3 each forward pass needs all of them, so all take every
-row in step.
+What comes in: the lane's setup and the base model on one worker, then models, each with the configuration that says how it
+answers. What goes out: objectives and per-task scores, the same on every worker. Below ZeRO-3 the workers share the rows out; at
+ZeRO-3 each forward pass needs all of them, so all take every row in step.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixwright.config import EvaluationConfig, SweepConfig
 from mixwright.errors import DataError
 from mixwright.evaluate.intervals import FloatArray, mean_standard_error
 from mixwright.evaluate.retention import LossDifference, example_losses
@@ -38,8 +39,9 @@ class DevEvaluator:
         self._seed = setup.config.search.seed
         self._base_losses = self._losses(base.model)
 
-    def __call__(self, model: Any) -> Evaluation:
-        rung = rung_scores(self._scenario, self._predictions(model), draws=ERROR_DRAWS, seed=self._seed)
+    def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
+        predictions = self._predictions(model, config.evaluation)
+        rung = rung_scores(self._scenario, predictions, draws=ERROR_DRAWS, seed=self._seed)
         if rung.means.seen is None:
             raise DataError("no trained task has dev rows; add a source with `use: evaluation` or `both` for one")
         losses = self._losses(model)
@@ -54,11 +56,13 @@ class DevEvaluator:
             standard_errors=_errors(rung, error),
         )
 
-    def _predictions(self, model: Any) -> list[Prediction]:
+    def _predictions(self, model: Any, settings: EvaluationConfig) -> list[Prediction]:
         engine = TransformersEngine(model, self._tokenizer, batch_size=self._settings.batch_size)
         adapter = ADAPTER if ADAPTER in getattr(model, "peft_config", {}) else BASE
         own = self._rows if self._in_step else self._rows[workers.rank() :: workers.world_size()]
-        predictions = predict(engine, self._tokenizer, own, "trial", self._settings.max_new_tokens, adapter=adapter)
+        predictions = predict(
+            engine, self._tokenizer, own, "trial", settings.max_new_tokens, decoding=settings.decoding, adapter=adapter
+        )
         if self._in_step:
             return predictions
         return [prediction for share in workers.gather_objects(predictions) for prediction in share]

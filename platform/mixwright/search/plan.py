@@ -2,19 +2,21 @@
 
 What comes in: a configuration and its scenario. What goes out: a `Plan` of trials, rows, tokens, memory and time. Counts and
 tokens are exact for the ends of the searched fractions; memory follows from the model's own sizes; time is an estimate from a
-measured matrix product and says so.
+measured matrix product and says so. Where nothing is trained, the plan counts answers.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mixwright import models
-from mixwright.config import ChoiceSpec, SweepConfig
+from mixwright.config import MAX_NEW_TOKENS, ChoiceSpec, SweepConfig
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import ConfigError, MixtureError
+from mixwright.evaluate.runner import evaluation_rows
 from mixwright.mixture import Mixture, build_mixture
 from mixwright.scenarios import Scenario
 from mixwright.search.sweep import expected_share
@@ -40,9 +42,15 @@ class Plan:
     parameters: int
     precision: str
     memory_gib: float
-    """Of one worker: weights, adapter with optimiser, and activations of one micro-batch."""
+    """Of one worker: weights, adapter with optimiser, activations of one micro-batch; without training, the base's weights."""
     hours: float
     """Training alone, all lanes of this machine's size busy one after another; evaluation comes on top."""
+    adapter: str = ""
+    """The one that is asked as it is; empty where trials train."""
+    answers: int = 0
+    """Of one evaluation on dev."""
+    longest_answer: int = 0
+    """Tokens, the most that any trial allows."""
 
 
 def corners(config: SweepConfig) -> list[dict[str, Any]]:
@@ -92,7 +100,10 @@ def make(config: SweepConfig, scenario: Scenario) -> Plan:
     """Reads the data, renders the corner mixtures and measures a matrix product; launches nothing."""
     tokenizer = models.load_tokenizer(config.model)
     seed = config.search.seed
-    data = drop_long(prepare(config.data, scenario, seed=seed), tokenizer, scenario, config.model.max_length, seed)
+    data = prepare(config.data, scenario, seed=seed)
+    if config.model.tuning == "none":
+        return _without_training(config, scenario, data)
+    data = drop_long(data, tokenizer, scenario, config.model.max_length, seed)
     mixtures = corner_mixtures(config, scenario, data, tokenizer)
     tokens = [sum(len(render_example(tokenizer, scenario, row, seed).token_ids) for row in mixture.rows) for mixture in mixtures]
     train, cluster = config.train, config.cluster
@@ -110,6 +121,23 @@ def make(config: SweepConfig, scenario: Scenario) -> Plan:
         precision=precision,
         memory_gib=_memory_gib(config, sizes, precision),
         hours=flops / (matmul_rate(precision) * UTILISATION) / 3600,
+    )
+
+
+def _without_training(config: SweepConfig, scenario: Scenario, data: PreparedData) -> Plan:
+    sizes, precision = _model_sizes(config), choose_precision(config.train).precision
+    return Plan(
+        trials=config.search.trials,
+        steps=0,
+        tokens=(0, 0),
+        expected_tokens=0.0,
+        parameters=sizes["parameters"],
+        precision=precision,
+        memory_gib=_memory_gib(config, sizes, precision),
+        hours=0.0,
+        adapter=config.model.adapter or "",
+        answers=len(evaluation_rows(scenario, data.dev, rows=config.evaluation.dev_rows, seed=config.search.seed)),
+        longest_answer=max([config.evaluation.max_new_tokens, *_ends(config, MAX_NEW_TOKENS)]),
     )
 
 
@@ -138,6 +166,8 @@ def _memory_gib(config: SweepConfig, sizes: dict[str, int], precision: str) -> f
     highest_rank = max([config.lora.rank, *(_ends(config, "lora.rank"))])
     tuned = sizes["parameters"] if config.model.tuning == "full" else sizes["adapter_width"] * highest_rank
     weights = sizes["parameters"] * width
+    if config.model.tuning == "none":
+        return weights / 2**30
     optimiser = tuned * (width + 4 + 8)  # gradient, fp32 master, two moments
     positions = config.train.micro_batch_size * config.model.max_length
     kept = 2 * sizes["hidden"] if config.train.activation_checkpointing else 12 * sizes["hidden"] + 4 * sizes["inner"]
@@ -153,6 +183,24 @@ def _ends(config: SweepConfig, key: str) -> tuple[int, ...]:
 
 def describe(plan: Plan) -> str:
     """The plan in a few lines of plain text."""
+    return _describe_answers(plan) if plan.adapter else _describe_training(plan)
+
+
+def _describe_answers(plan: Plan) -> str:
+    missing = "" if Path(plan.adapter, models.COMPLETE).exists() else " (not there yet)"
+    return "\n".join(
+        [
+            f"trials           {plan.trials}, without training",
+            f"adapter          {plan.adapter}{missing}",
+            f"answers a trial  {plan.answers} of at most {plan.longest_answer} tokens; base gives as many once",
+            f"model            {plan.parameters / 1e6:,.0f} M parameters, {plan.precision}",
+            f"memory a worker  {plan.memory_gib:.1f} GiB of weights; keys and values come on top, for each beam",
+            "time             that of the answers; beams and long answers take the most",
+        ]
+    )
+
+
+def _describe_training(plan: Plan) -> str:
     low, high = plan.tokens
     return "\n".join(
         [

@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,12 +82,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
             run_dir=run.path.resolve(),
             make_evaluator=DevEvaluator,
         )
-        stage = Stage(
-            f"searching ({config.search.trials} trials, {lanes(config)} side by side)",
-            done=lambda: sum(steps_by_trial(run.path).values()),
-            total=lambda: expected_steps(config, run.trials(), steps_by_trial(run.path)),
-            unit="training step",
-        )
+        stage = _stage(config, run)
         with stage:
             _tune(config, setup, run, names, remaining, ended)
         seconds = stage.seconds
@@ -94,6 +90,18 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
         # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
         raise RunError(f"{run.path}: the search was stopped after {there} of {config.search.trials} trials; go on with --resume")
     return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=precision, seconds=seconds)
+
+
+def _stage(config: SweepConfig, run: RunFolder) -> Stage:
+    name = f"searching ({config.search.trials} trials, {lanes(config)} side by side)"
+    if config.model.tuning == "none":
+        return Stage(name, done=lambda: len(run.trials()), total=lambda: config.search.trials, unit="trial")
+    return Stage(
+        name,
+        done=lambda: sum(steps_by_trial(run.path).values()),
+        total=lambda: expected_steps(config, run.trials(), steps_by_trial(run.path)),
+        unit="training step",
+    )
 
 
 def _tune(
@@ -110,14 +118,14 @@ def _tune(
             scheduler=_scheduler(config, ended),
             num_samples=remaining,
             max_concurrent_trials=lanes(config),
-            reuse_actors=config.model.tuning == "lora",  # a fully tuned model cannot go back to its base
+            reuse_actors=config.model.tuning != "full",  # a fully tuned model cannot go back to its base
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str((run.path / "ray").resolve()),
-            callbacks=[TrialRecorder(run, len(config.search.scheduler.rungs))],
+            callbacks=[TrialRecorder(run, config)],
             # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
             failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
             verbose=0,
@@ -232,9 +240,9 @@ def _read_base(run: RunFolder) -> Evaluation:
 class TrialRecorder(tune.Callback):
     """Writes a TrialRecord when a trial ends, whatever way it does."""
 
-    def __init__(self, run: RunFolder, rungs: int) -> None:
+    def __init__(self, run: RunFolder, config: SweepConfig) -> None:
         self._run = run
-        self._rungs = rungs
+        self._config = config
         self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
         """Trial id -> step -> rung; a trial that starts again tells the rungs that it has once more."""
         self._causes: dict[str, str] = {}
@@ -273,20 +281,26 @@ class TrialRecorder(tune.Callback):
         if not cause and not finite:
             cause = "an objective is not a number"
         folder = trial_folder(self._run.path, key)
-        complete = not cause and len(rungs) == self._rungs
+        complete = not cause and len(rungs) == len(self._config.search.scheduler.rungs)
+        params = _searched(trial.config)
+        evaluation = self._config.with_values(params).evaluation
         record = TrialRecord(
             trial_id=key,
             number=int(key.rsplit("_", 1)[1]),
             status="failed" if cause else "complete" if complete else "stopped",
-            params=_searched(trial.config),
+            params=params,
             rungs=rungs,
             counts=_counts(folder),
             cause=cause,
-            adapter=str((folder / "adapter").relative_to(self._run.path)) if complete else "",
+            adapter=self._adapter(folder) if complete else "",
+            decoding=evaluation.decoding.record(evaluation.max_new_tokens),
         )
         self._run.append_trial(record)
         drop_checkpoint(self._run.path, key)
         logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
+
+    def _adapter(self, folder: Path) -> str:
+        return self._config.model.adapter or str((folder / "adapter").relative_to(self._run.path))
 
 
 def _searched(config: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,9 @@ class Evaluation:
 class Evaluator(Protocol):
     """Scores a live model. All workers call it together; all get the same answer."""
 
-    def __call__(self, model: Any) -> Evaluation: ...
+    def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
+        """The configuration is the trial's, which says how it answers; what is asked is the same for all."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +85,13 @@ class Resident:
         self.model: Any = self.base.model
         self.evaluate = setup.make_evaluator(setup, self.base)
         self.trial: loop.Trial | None = None
+        self._holds_saved_adapter = False
         self._rendered: dict[tuple[str, str], Rendered] = {}
 
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
         self._leave_trial()
-        return self.evaluate(self.model)
+        return self.evaluate(self.model, self.setup.config)
 
     def run(self, assignment: Assignment) -> RungRecord:
         """Trains the assigned trial up to its rung and evaluates it there; a rung that is on disk already is handed back.
@@ -100,6 +103,8 @@ class Resident:
         saved = checkpoint.read_progress(folder / "checkpoint")
         if saved and len(saved.rungs) > assignment.rung:
             return saved.rungs[assignment.rung]
+        if assignment.config.model.tuning == "none":
+            return self._ask_saved_adapter(assignment.config)
         try:
             trial = self._enter_trial(assignment, folder, saved)
             return self._reach_rung(trial, assignment.rung)
@@ -107,11 +112,30 @@ class Resident:
             self._leave_trial()
             raise
 
+    def _ask_saved_adapter(self, config: SweepConfig) -> RungRecord:
+        """The one rung of a trial that trains nothing; the adapter stays on the base for the trials to come."""
+        started = time.perf_counter()
+        if not self._holds_saved_adapter:
+            folder = models.saved_adapter(config.model)
+            self.model = models.with_saved_adapter(self.model, folder, name=ADAPTER).to(self.device)
+            self._holds_saved_adapter = True
+        evaluation = self.evaluate(self.model, config)
+        return RungRecord(
+            step=0,
+            examples=0,
+            tokens=0,
+            train_loss=None,
+            objectives=evaluation.objectives,
+            task_scores=evaluation.task_scores,
+            seconds=time.perf_counter() - started,
+            standard_errors=evaluation.standard_errors,
+        )
+
     def _reach_rung(self, trial: loop.Trial, rung: int) -> RungRecord:
         fractions = trial.config.search.scheduler.rungs
         train_loss = loop.train_until(trial, max(1, math.ceil(fractions[rung] * trial.total_steps)))
         started = time.perf_counter()
-        evaluation = self.evaluate(trial.model)
+        evaluation = self.evaluate(trial.model, trial.config)
         progress = replace(trial.progress, seconds=trial.progress.seconds + time.perf_counter() - started)
         record = RungRecord(
             step=progress.step,
@@ -177,6 +201,9 @@ class Resident:
 
     def _leave_trial(self) -> None:
         """Takes the trial's engine and adapter off the base."""
+        if self._holds_saved_adapter:
+            self.model.delete_adapter(ADAPTER)
+            self._holds_saved_adapter = False
         if self.trial is None:
             return
         if self.trial.config.model.tuning == "full":
