@@ -7,18 +7,18 @@ whoever asks over HTTP sees the model through the very prompts that it was train
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixwright.config import TrainConfig
 from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
-from mixwright.generate.engine import Engine, Request
-from mixwright.prompts import Rendered, prompt_ids, render
+from mixwright.generate.engine import Engine, Generated, Request
+from mixwright.prompts import Rendered, chat_ids, prompt_ids, render
 from mixwright.records import BASE
-from serve.schema import NllRow
+from serve.schema import MAX_NEW_TOKENS, NllRow
 from serve.settings import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,31 @@ class Question:
     text: str
     adapter: str
     max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What OpenAI's routes ask to be continued."""
+
+    content: tuple[Mapping[str, str], ...] | str | tuple[int, ...]
+    """The turns of a chat, a text as it stands, or token ids."""
+    adapter: str
+    max_new_tokens: int | None
+    """None: as many as the context has room for, and no more than any request may ask for."""
+    stop: tuple[str, ...] = ()
+    """The answer ends before the first of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A prompt's continuation."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    """length: `max_new_tokens` cut it."""
+    prompt_tokens: int
+    completion_tokens: int
+    """As decoded, with what a stop text cut off again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +80,31 @@ class Answerer:
         self._check_length(len(ids) + question.max_new_tokens)
         return Request(prompt_ids=ids, adapter=question.adapter, max_new_tokens=question.max_new_tokens)
 
+    def continuation(self, prompt: Prompt) -> Request:
+        """The prompt as the engine takes it.
+
+        Raises:
+            ModelError: it does not fit into the model's context, or cannot be rendered.
+        """
+        ids = self._ids(prompt.content)
+        room = self.context_length - len(ids)
+        new = min(MAX_NEW_TOKENS, max(1, room)) if prompt.max_new_tokens is None else prompt.max_new_tokens
+        self._check_length(len(ids) + new)
+        return Request(prompt_ids=ids, adapter=prompt.adapter, max_new_tokens=new)
+
+    def _ids(self, content: tuple[Mapping[str, str], ...] | str | tuple[int, ...]) -> tuple[int, ...]:
+        if isinstance(content, str):
+            ids = tuple(self.tokenizer(content)["input_ids"])
+        elif isinstance(content[0], int):
+            ids = tuple(token for token in content if isinstance(token, int))
+        else:
+            return chat_ids(self.tokenizer, [turn for turn in content if not isinstance(turn, int)])
+        if not ids:
+            raise ModelError("prompt: holds no token to go on from; send at least one character")
+        if not 0 <= min(ids) <= max(ids) < len(self.tokenizer):
+            raise ModelError(f"prompt: token ids must be from 0 to {len(self.tokenizer) - 1}, got {min(ids)} to {max(ids)}")
+        return ids
+
     def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         """The mean NLL of the rows' responses.
 
@@ -71,6 +121,17 @@ class Answerer:
             raise ModelError(
                 f"a text needs {tokens} tokens with its answer, the model holds {self.context_length}; send a shorter one"
             )
+
+
+def completed(prompt: Prompt, request: Request, generated: Generated) -> Completed:
+    """The engine's answer as the prompt asked for it: up to the first of its stop texts."""
+    ends = [place for place in (generated.text.find(stop) for stop in prompt.stop) if place >= 0]
+    return Completed(
+        text=generated.text[: min(ends)] if ends else generated.text,
+        finish_reason="stop" if ends or generated.ended else "length",
+        prompt_tokens=len(request.prompt_ids),
+        completion_tokens=generated.tokens,
+    )
 
 
 def load_answerer(endpoint: Endpoint) -> Answerer:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mixwright.generate.adapters import evaluating
 from mixwright.generate.decoding import Row, decode, read_prefix
-from mixwright.generate.engine import Request
+from mixwright.generate.engine import Generated, Request
 from mixwright.records import BASE
 
 
@@ -49,7 +49,11 @@ class TransformersEngine:
         Raises:
             ModelError: an adapter that is neither in the model nor among the tuned ones.
         """
-        answers: dict[int, str] = {}
+        return [answer.text for answer in self.answer(requests)]
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """As `generate`, with the number of tokens of each answer and whether it had come to its end."""
+        answers: dict[int, Generated] = {}
         for model, indices in self._by_model(requests):
             rows = [self._row(requests[index]) for index in indices]
             with evaluating(model):
@@ -58,7 +62,8 @@ class TransformersEngine:
                     batch = rows[start : start + self.batch_size]
                     outputs = decode(model, batch, prefix, pad_id=self.tokenizer.pad_token_id, end_ids=self._end_ids(model))
                     for index, output in zip(indices[start:], outputs, strict=False):
-                        answers[index] = self._text(output)
+                        ended = len(output) < requests[index].max_new_tokens
+                        answers[index] = Generated(text=self._text(output), tokens=len(output), ended=ended)
                     if self._on_batch:
                         self._on_batch(len(answers), len(requests))
         return [answers[index] for index in range(len(requests))]
