@@ -31,7 +31,7 @@ from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.engine import Generated, Request
 from mixwright.scenarios import Scenario
-from serve.engine import Completed, Prompt, Question, completed, load_answerer
+from serve.engine import Completed, Prompt, Question, TokenScores, completed, load_answerer
 from serve.front import BusyError, Front, make_app
 from serve.schema import NllRow
 from serve.settings import Endpoint, Precision, of_run, resolve
@@ -72,6 +72,10 @@ class EngineReplica:
         request = self._answerer.continuation(prompt)
         return completed(prompt, request, await self._decoded(request))
 
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        async with self._alone:
+            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+
     async def _decoded(self, request: Request) -> Generated:
         batched: Any = self._generate
         generated: Generated = await batched(request)
@@ -101,6 +105,10 @@ class HandleBackend:
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
         return list(await asyncio.gather(*(self._ask(self._engine.complete, prompt) for prompt in prompts)))
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        scores: list[TokenScores] = await self._ask(self._engine.token_scores, prompts, top)
+        return scores
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         loss: ResponseLoss = await self._ask(self._engine.nll, rows, adapter)

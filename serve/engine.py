@@ -16,6 +16,7 @@ from mixwright.config import TrainConfig
 from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
 from mixwright.generate.engine import Engine, Generated, Request
+from mixwright.generate.likelihoods import Likelihood, likelihoods
 from mixwright.prompts import Rendered, chat_ids, prompt_ids, render
 from mixwright.records import BASE
 from serve.schema import MAX_NEW_TOKENS, NllRow
@@ -60,6 +61,18 @@ class Completed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenScores:
+    """A prompt's tokens and how likely the model finds them."""
+
+    tokens: tuple[str, ...]
+    """Those of the prompt, and after them the likeliest next one."""
+    logprobs: tuple[float | None, ...]
+    """As many; None for the first, which nothing comes before."""
+    top: tuple[Mapping[str, float] | None, ...]
+    """The likeliest tokens of each position; None for the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answerer:
     """An engine with the tokenizer of its prompts."""
 
@@ -69,6 +82,8 @@ class Answerer:
     """Tokens that prompt and answer may have together."""
     score: Callable[[Sequence[Rendered], str], ResponseLoss]
     """The NLL of rendered rows through an adapter."""
+    likelihoods: Callable[[Sequence[tuple[int, ...]], str, int], list[Likelihood]] | None = None
+    """Log-probabilities of prompts' tokens through an adapter, with so many of the likeliest ones; None: the engine has none."""
 
     def request(self, question: Question) -> Request:
         """The question as the engine takes it.
@@ -104,6 +119,29 @@ class Answerer:
         if not 0 <= min(ids) <= max(ids) < len(self.tokenizer):
             raise ModelError(f"prompt: token ids must be from 0 to {len(self.tokenizer) - 1}, got {min(ids)} to {max(ids)}")
         return ids
+
+    def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        """How likely the model finds the prompts, which are of one adapter.
+
+        Raises:
+            ModelError: as `continuation`, or the engine has no likelihoods.
+        """
+        if self.likelihoods is None:
+            raise ModelError("logprobs: this engine does not tell them; leave logprobs and echo out")
+        ids = [self.continuation(prompt).prompt_ids for prompt in prompts]
+        found = self.likelihoods(ids, prompts[0].adapter, top)
+        return [self._token_scores(*parts) for parts in zip(ids, found, strict=True)]
+
+    def _token_scores(self, ids: tuple[int, ...], likelihood: Likelihood) -> TokenScores:
+        next_id, next_logprob = likelihood.top[-1][0]
+        return TokenScores(
+            tokens=tuple(self._token(token) for token in (*ids, next_id)),
+            logprobs=(None, *likelihood.logprobs, next_logprob),
+            top=(None, *({self._token(token): value for token, value in reversed(best)} for best in likelihood.top)),
+        )
+
+    def _token(self, token_id: int) -> str:
+        return str(self.tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
 
     def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         """The mean NLL of the rows' responses.
@@ -161,6 +199,15 @@ def load_answerer(endpoint: Endpoint) -> Answerer:
             return response_loss(whole, base.tokenizer, rows, adapter=BASE)
         return response_loss(engine.model, base.tokenizer, rows, adapter=adapter)
 
+    def token_likelihoods(prompts: Sequence[tuple[int, ...]], adapter: str, top: int) -> list[Likelihood]:
+        whole = engine.tuned.get(adapter)
+        model, name = (engine.model, adapter) if whole is None else (whole, BASE)
+        return likelihoods(model, prompts, pad_id=base.tokenizer.pad_token_id, top=top, adapter=name)
+
     return Answerer(
-        engine=engine, tokenizer=base.tokenizer, context_length=int(base.model.config.max_position_embeddings), score=score
+        engine=engine,
+        tokenizer=base.tokenizer,
+        context_length=int(base.model.config.max_position_embeddings),
+        score=score,
+        likelihoods=token_likelihoods,
     )

@@ -22,7 +22,7 @@ from mixwright.evaluate.retention import ResponseLoss
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
-from serve.engine import Answerer, Completed, Prompt, Question, completed
+from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.schema import (
     ErrorAnswer,
@@ -61,6 +61,10 @@ class Backend(Protocol):
         """Continuations in the order of the prompts."""
         ...
 
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        """How likely the prompts of one adapter are, with `top` of the likeliest tokens."""
+        ...
+
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         """Mean NLL of the rows' responses."""
         ...
@@ -86,6 +90,10 @@ class LocalBackend:
         async with self._alone:
             answers = await asyncio.to_thread(self._answerer.engine.answer, requests)
         return [completed(*parts) for parts in zip(prompts, requests, answers, strict=True)]
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        async with self._alone:
+            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         async with self._alone:
@@ -141,7 +149,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         loss = await backend.nll(request.rows, request.adapter)
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
-    add_completion_routes(app, backend.complete, lambda model: _adapter_of(model, front))
+    add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
     return app
 
 

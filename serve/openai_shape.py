@@ -111,6 +111,18 @@ class CompletionRequest(Options):
     """POST /v1/completions."""
 
     prompt: Text | TokenIds | Annotated[tuple[Text | TokenIds, ...], Field(min_length=1, max_length=MAX_TEXTS)]
+    echo: bool | None = None
+    """The prompt comes back before its answer; only together with `logprobs` and one new token."""
+    logprobs: Annotated[int, Field(ge=1, le=5)] | None = None
+    """So many of the likeliest tokens of each place; only with `echo`."""
+
+    @model_validator(mode="after")
+    def _scores_prompts_alone(self) -> Self:
+        if bool(self.echo) != (self.logprobs is not None):
+            raise ValueError("echo and logprobs score a given text and go together; send both or neither")
+        if self.echo and self.max_tokens != 1:
+            raise ValueError("echo and logprobs score a given text, not an answer; send max_tokens: 1")
+        return self
 
     @property
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:

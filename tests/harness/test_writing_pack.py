@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import pytest
 import yaml
 from serve.engine import Answerer
 from serve.front import Front, LocalBackend, make_app
+from tests.harness.lm_eval_run import lm_eval, needs_lm_eval
 from tests.serve.running import running
 
 from mixwright.config import DataConfig, SourceConfig
@@ -91,19 +87,14 @@ def url():
 
 
 def harness_results(url, model, rows, folder):
-    """What `lm_eval` writes, run as docs/harness.md says."""
+    """What the harness measures, called as docs/harness.md says."""
     arguments = f"model={model},base_url={url}/v1/chat/completions,num_concurrent=4"
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "local-chat-completions", "--model_args", arguments]
-    command += ["--include_path", "harness", "--tasks", "mixwright_writing", "--apply_chat_template"]
-    command += ["--metadata", f"rows={rows}", "--output_path", str(folder)]
-    environment = os.environ | {"HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (path,) = folder.rglob("results_*.json")
-    return json.loads(path.read_text(encoding="utf-8"))["results"]
+    command = ["--model", "local-chat-completions", "--model_args", arguments, "--include_path", "harness"]
+    command += ["--tasks", "mixwright_writing", "--apply_chat_template", "--metadata", f"rows={rows}"]
+    return lm_eval(*command, out=folder).results
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm_eval is not installed: pip install -e '.[harness]'")
+@needs_lm_eval
 @pytest.mark.parametrize(("system", "model"), [("base", "base"), ("best", "base:best")])
 def test_the_harness_gives_the_numbers_of_our_own_evaluation(questions, url, tmp_path, system, model):
     rows = tmp_path / "rows.jsonl"

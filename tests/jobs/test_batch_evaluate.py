@@ -123,6 +123,19 @@ def test_ours_and_an_outside_model_stand_in_one_table(evaluate, our_url, capsys)
     assert outside["retention"] is None
 
 
+def test_our_own_endpoint_asked_as_an_outside_one_gives_the_same_answers(evaluate, our_url):
+    folder = evaluate("--adapter=formal", url=our_url, openai_url=f"{our_url}/v1", openai_model="base:formal")
+    outputs = [
+        [item.output for item in read_jsonl(folder / "predictions" / f"dev-{name}.jsonl", Prediction)]
+        for name in ("formal", "base_formal")
+    ]
+    assert outputs[0] == outputs[1]
+    formal, outside = json.loads((folder / "scores-dev.json").read_text())["systems"][1:]
+    assert [score["value"] for score in formal["scores"]] == [score["value"] for score in outside["scores"]]
+    texts = [item.text for item in read_jsonl(folder / "predictions" / "dev-formal.jsonl", Prediction)]
+    assert outside["usage"].get("truncated", 0) == sum(len(f"formal: {text}") >= 60 for text in texts)
+
+
 def test_an_outside_model_that_fails_costs_ours_nothing(evaluate, our_url, server, tmp_path):
     server.fault_for = lambda body: Fault(status=400)
     with pytest.raises(ServeError, match="400"):
@@ -235,5 +248,6 @@ def test_a_wrong_key_is_one_line_and_exit_code_two(space, server, tmp_path):
     assert process.returncode == 2
     assert [line for line in said.splitlines() if line.startswith("error: ")] == [said.splitlines()[-1]]
     assert "refuses the key" in said
+    assert len(server.requests) == 1
     assert "sk-not-this-one" not in said
     assert "Traceback" not in said

@@ -14,6 +14,7 @@ from mixwright.config import ModelConfig
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
 from mixwright.generate.engine import Request
+from mixwright.generate.likelihoods import likelihoods
 from mixwright.generate.transformers_engine import TransformersEngine
 from mixwright.models import load_base
 from mixwright.prompts import prompt_ids
@@ -117,7 +118,7 @@ def test_settings_that_say_greedy_are_taken(client):
         ({"max_tokens": 0}, "max_tokens", "max_tokens: input should be greater than or equal to 1"),
         ({"messages": []}, "messages", "messages: "),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages", "messages.0.role: "),
-        ({"logprobs": True}, "logprobs", "unknown key `logprobs`"),
+        ({"logit_bias": {"5": 1}}, "logit_bias", "unknown key `logit_bias`"),
         ({"extra_body": {"max_token": 3}}, "max_token", "unknown key `max_token`; did you mean 'max_tokens'?"),
         ({"max_tokens": 5, "max_completion_tokens": 5}, None, "two names of one limit"),
     ],
@@ -210,6 +211,48 @@ def test_the_official_client_comes_back_to_a_busy_endpoint():
     answerer = Answerer(engine=EchoEngine(), tokenizer=CharacterTokenizer(), context_length=CONTEXT, score=nothing_lost)
     with running(make_app(BusyAtFirst(answerer), FRONT)) as url, client_of(url, max_retries=1) as client:
         assert chat(client).choices[0].message.content == "He go home."
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"echo": True}, "go together"),
+        ({"logprobs": 2}, "go together"),
+        ({"echo": True, "logprobs": 1, "max_tokens": 5}, "send max_tokens: 1"),
+        ({"echo": True, "logprobs": 1}, "send max_tokens: 1"),
+        ({"echo": True, "logprobs": 9, "max_tokens": 1}, "less than or equal to 5"),
+        ({"echo": True, "logprobs": 1, "max_tokens": 1}, "this engine does not tell them"),
+    ],
+)
+def test_likelihoods_are_told_of_prompts_alone_and_where_they_are_known(client, settings, words):
+    with pytest.raises(openai.BadRequestError, match=words):
+        client.completions.create(model="base", prompt="x", **settings)
+
+
+def test_a_real_model_tells_the_likelihood_of_each_token_of_a_prompt(tiny_model):
+    base = load_base(ModelConfig(name=str(tiny_model)), torch.float32)
+
+    def scored(prompts, adapter, top):
+        return likelihoods(base.model, prompts, pad_id=base.tokenizer.pad_token_id, top=top, adapter=adapter)
+
+    engine = TransformersEngine(base.model, base.tokenizer)
+    answerer = Answerer(engine=engine, tokenizer=base.tokenizer, context_length=1024, score=nothing_lost, likelihoods=scored)
+    texts = ["He go home.", "They was late again."]
+    with running(make_app(LocalBackend(answerer), FRONT)) as url, client_of(url) as client:
+        answer = client.completions.create(model="base", prompt=texts, max_tokens=1, temperature=0, echo=True, logprobs=2)
+    for text, choice in zip(texts, answer.choices, strict=True):
+        ids = base.tokenizer(text)["input_ids"]
+        told, rows = choice.logprobs, torch.log_softmax(base.model(torch.tensor([ids])).logits[0], -1)
+        assert told.token_logprobs[0] is None
+        assert told.token_logprobs[1:-1] == pytest.approx(
+            [rows[place, token].item() for place, token in enumerate(ids[1:])], abs=1e-4
+        )
+        assert told.token_logprobs[-1] == pytest.approx(rows[-1].max().item(), abs=1e-4)
+        assert [max(best.values()) for best in told.top_logprobs[1:]] == pytest.approx(rows.max(-1).values.tolist(), abs=1e-4)
+        assert choice.text.startswith(text)
+        assert len(told.tokens) == len(told.text_offset) == len(told.top_logprobs) == len(ids) + 1
+        assert all(choice.text[place:].startswith(token) for place, token in zip(told.text_offset, told.tokens, strict=True))
+    assert answer.usage.completion_tokens == 2
 
 
 def test_a_real_model_answers_a_chat_as_the_engine_does(tiny_model):

@@ -142,7 +142,7 @@ class ChatEndpoint:
         key: str,
         options: Mapping[str, Any],
         requests_per_minute: float | None = None,
-        retries: int = 6,
+        retries: int = 8,
         timeout_s: float = 300.0,
     ) -> None:
         """Asks nothing yet.
@@ -334,8 +334,11 @@ class ChatSystem:
             messages, example_id = missing[key]
             kept.add(KeptReply(key=key, example_id=example_id, reply=self.endpoint.ask(messages)))
 
+        for key in list(missing)[:1]:
+            ask(key)  # alone: a wrong key or model then costs one request
+            on_answer(key)
         with ThreadPoolExecutor(concurrency) as pool:
-            asked = {pool.submit(ask, key): key for key in missing}
+            asked = {pool.submit(ask, key): key for key in list(missing)[1:]}
             try:
                 for done in as_completed(asked):
                     done.result()
