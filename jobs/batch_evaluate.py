@@ -122,6 +122,7 @@ def _add_outside_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="KEY=VALUE",
         help="part of the request, null leaves it out; repeatable (default: temperature=0, max_tokens as the configuration says)",
     )
+    group.add_argument("--openai-timeout", type=float, default=60.0, metavar="S", help="seconds for one try (default %(default)g)")
     group.add_argument("--shots", default="0", metavar="K,K", help="worked examples before each question, a row each (default 0)")
     group.add_argument("--requests-per-minute", type=float, metavar="N", help="at most so many (default: no limit)")
     group.add_argument("--prices", type=Path, metavar="FILE", help="YAML: model -> {input, output}, USD a million tokens")
@@ -175,7 +176,12 @@ def _outsiders(arguments: argparse.Namespace, key: str, questions: Questions, da
             price = price_of(prices, model, arguments.prices) if arguments.prices else None
             endpoint = open_endpoints.enter_context(
                 ChatEndpoint(
-                    arguments.openai_url, model, key=key, options=options, requests_per_minute=arguments.requests_per_minute
+                    arguments.openai_url,
+                    model,
+                    key=key,
+                    options=options,
+                    requests_per_minute=arguments.requests_per_minute,
+                    timeout_s=arguments.openai_timeout,
                 )
             )
             for count in _shot_counts(arguments.shots):
@@ -212,10 +218,11 @@ def _options(settings: Sequence[str], max_tokens: int) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         try:
             options[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            json.dumps(options[name])
+        except (yaml.YAMLError, TypeError):
             equals = ""
         if not equals or not name:
-            raise ConfigError(f"--openai-set: must be KEY=VALUE with a YAML value, got '{setting}'")
+            raise ConfigError(f"--openai-set: must be KEY=VALUE with a value that JSON has too, got '{setting}'")
     return {name: value for name, value in options.items() if value is not None}
 
 

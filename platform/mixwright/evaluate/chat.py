@@ -40,6 +40,8 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)  # its line a request woul
 CONCURRENT_REQUESTS = 8
 UNREADABLE_TRIES = 3
 """How often an answer of status 200 that is no chat completion is asked for."""
+SHORTEST_SECRET = 8
+"""Characters; a shorter key is a placeholder for an endpoint that wants none, and may well be a word of a message."""
 TOLD_APART = {"length": "truncated", "refusal": "refused", "content_filter": "filtered"}
 """Why an answer ended -> the key under which `usage` counts it."""
 _SET_HERE = ("model", "messages", "stream", "n")
@@ -143,7 +145,7 @@ class ChatEndpoint:
         options: Mapping[str, Any],
         requests_per_minute: float | None = None,
         retries: int = 8,
-        timeout_s: float = 300.0,
+        timeout_s: float = 60.0,
     ) -> None:
         """Asks nothing yet.
 
@@ -155,10 +157,12 @@ class ChatEndpoint:
             timeout_s: for one try.
 
         Raises:
-            ConfigError: an address, a pace or an option that breaks a rule.
+            ConfigError: an address, a pace, a time-out or an option that breaks a rule.
         """
         import openai
 
+        if timeout_s <= 0:
+            raise ConfigError(f"--openai-timeout: must be above 0 seconds, got {timeout_s:g}")
         if taken := sorted(set(options) & set(_SET_HERE)):
             raise ConfigError(f"--openai-set: {', '.join(taken)} cannot be set, the evaluation itself says it; leave it out")
         self.url, self.model, self.options = check_address(url), model, dict(options)
@@ -226,7 +230,10 @@ class ChatEndpoint:
 
     def _words(self, error: BaseException) -> str:
         """What an error says, on one line and not for ever; without the key, which some endpoints echo."""
-        return " ".join(str(error).replace(self._key, "***").split())[:300]
+        said = str(error)
+        if len(self._key) >= SHORTEST_SECRET:
+            said = said.replace(self._key, "***")
+        return " ".join(said.split())[:300]
 
 
 def _may_pass(error: Any) -> bool:
