@@ -29,9 +29,9 @@ from mixwright.config import ModelConfig, ServeConfig
 from mixwright.errors import MixwrightError, ServeError
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.retention import ResponseLoss
-from mixwright.generate.engine import Request
+from mixwright.generate.engine import Generated, Request
 from mixwright.scenarios import Scenario
-from serve.engine import Question, load_answerer
+from serve.engine import Completed, Prompt, Question, TokenScores, completed, load_answerer
 from serve.front import BusyError, Front, make_app
 from serve.schema import NllRow
 from serve.settings import Endpoint, Precision, of_run, resolve
@@ -65,12 +65,26 @@ class EngineReplica:
     async def answer(self, question: Question) -> str:
         """One text; it is decoded together with whatever else is waiting."""
         request = self._answerer.request(question)  # refused here, it cannot spoil the batch for others
-        return str(await self._generate(request))
+        return (await self._decoded(request)).text
+
+    async def complete(self, prompt: Prompt) -> Completed:
+        """One continuation, in batches with all others."""
+        request = self._answerer.continuation(prompt)
+        return completed(prompt, request, await self._decoded(request))
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        async with self._alone:
+            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+
+    async def _decoded(self, request: Request) -> Generated:
+        batched: Any = self._generate
+        generated: Generated = await batched(request)
+        return generated
 
     @serve.batch
-    async def _generate(self, requests: list[Request]) -> list[str]:
+    async def _generate(self, requests: list[Request]) -> list[Generated]:
         async with self._alone:
-            return await asyncio.to_thread(self._answerer.engine.generate, requests)
+            return await asyncio.to_thread(self._answerer.engine.answer, requests)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         async with self._alone:
@@ -88,6 +102,13 @@ class HandleBackend:
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
         return list(await asyncio.gather(*(self._ask(self._engine.answer, question) for question in questions)))
+
+    async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
+        return list(await asyncio.gather(*(self._ask(self._engine.complete, prompt) for prompt in prompts)))
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        scores: list[TokenScores] = await self._ask(self._engine.token_scores, prompts, top)
+        return scores
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         loss: ResponseLoss = await self._ask(self._engine.nll, rows, adapter)

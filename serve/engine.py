@@ -7,19 +7,20 @@ whoever asks over HTTP sees the model through the very prompts that it was train
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixwright.config import TrainConfig
 from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
-from mixwright.generate.engine import Engine, Request
-from mixwright.prompts import Rendered, prompt_ids, render
+from mixwright.generate.engine import Engine, Generated, Request
+from mixwright.generate.likelihoods import Likelihood, likelihoods
+from mixwright.prompts import Rendered, chat_ids, prompt_ids, render
 from mixwright.records import BASE
-from serve.schema import NllRow
+from serve.schema import MAX_NEW_TOKENS, NllRow
 from serve.settings import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,43 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What OpenAI's routes ask to be continued."""
+
+    content: tuple[Mapping[str, str], ...] | str | tuple[int, ...]
+    """The turns of a chat, a text as it stands, or token ids."""
+    adapter: str
+    max_new_tokens: int | None
+    """None: as many as the context has room for, and no more than any request may ask for."""
+    stop: tuple[str, ...] = ()
+    """The answer ends before the first of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A prompt's continuation."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    """length: `max_new_tokens` cut it."""
+    prompt_tokens: int
+    completion_tokens: int
+    """As decoded, with what a stop text cut off again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenScores:
+    """A prompt's tokens and how likely the model finds them."""
+
+    tokens: tuple[str, ...]
+    """Those of the prompt, and after them the likeliest next one."""
+    logprobs: tuple[float | None, ...]
+    """As many; None for the first, which nothing comes before."""
+    top: tuple[Mapping[str, float] | None, ...]
+    """The likeliest tokens of each position; None for the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answerer:
     """An engine with the tokenizer of its prompts."""
 
@@ -46,6 +84,8 @@ class Answerer:
     """Tokens that prompt and answer may have together."""
     score: Callable[[Sequence[Rendered], str], ResponseLoss]
     """The NLL of rendered rows through an adapter."""
+    likelihoods: Callable[[Sequence[tuple[int, ...]], str, int], list[Likelihood]] | None = None
+    """Log-probabilities of prompts' tokens through an adapter, with so many of the likeliest ones; None: the engine has none."""
 
     def request(self, question: Question) -> Request:
         """The question as the engine takes it.
@@ -56,6 +96,54 @@ class Answerer:
         ids = prompt_ids(self.tokenizer, question.instruction, question.text)
         self._check_length(len(ids) + question.max_new_tokens)
         return Request(prompt_ids=ids, adapter=question.adapter, max_new_tokens=question.max_new_tokens, decoding=question.decoding)
+
+    def continuation(self, prompt: Prompt) -> Request:
+        """The prompt as the engine takes it.
+
+        Raises:
+            ModelError: it does not fit into the model's context, or cannot be rendered.
+        """
+        ids = self._ids(prompt.content)
+        room = self.context_length - len(ids)
+        new = min(MAX_NEW_TOKENS, max(1, room)) if prompt.max_new_tokens is None else prompt.max_new_tokens
+        self._check_length(len(ids) + new)
+        return Request(prompt_ids=ids, adapter=prompt.adapter, max_new_tokens=new)
+
+    def _ids(self, content: tuple[Mapping[str, str], ...] | str | tuple[int, ...]) -> tuple[int, ...]:
+        if isinstance(content, str):
+            ids = tuple(self.tokenizer(content)["input_ids"])
+        elif isinstance(content[0], int):
+            ids = tuple(token for token in content if isinstance(token, int))
+        else:
+            return chat_ids(self.tokenizer, [turn for turn in content if not isinstance(turn, int)])
+        if not ids:
+            raise ModelError("prompt: holds no token to go on from; send at least one character")
+        if not 0 <= min(ids) <= max(ids) < len(self.tokenizer):
+            raise ModelError(f"prompt: token ids must be from 0 to {len(self.tokenizer) - 1}, got {min(ids)} to {max(ids)}")
+        return ids
+
+    def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        """How likely the model finds the prompts, which are of one adapter.
+
+        Raises:
+            ModelError: as `continuation`, or the engine has no likelihoods.
+        """
+        if self.likelihoods is None:
+            raise ModelError("logprobs: this engine does not tell them; leave logprobs and echo out")
+        ids = [self.continuation(prompt).prompt_ids for prompt in prompts]
+        found = self.likelihoods(ids, prompts[0].adapter, top)
+        return [self._token_scores(*parts) for parts in zip(ids, found, strict=True)]
+
+    def _token_scores(self, ids: tuple[int, ...], likelihood: Likelihood) -> TokenScores:
+        next_id, next_logprob = likelihood.top[-1][0]
+        return TokenScores(
+            tokens=tuple(self._token(token) for token in (*ids, next_id)),
+            logprobs=(None, *likelihood.logprobs, next_logprob),
+            top=(None, *({self._token(token): value for token, value in reversed(best)} for best in likelihood.top)),
+        )
+
+    def _token(self, token_id: int) -> str:
+        return str(self.tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
 
     def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         """The mean NLL of the rows' responses.
@@ -73,6 +161,17 @@ class Answerer:
             raise ModelError(
                 f"a text needs {tokens} tokens with its answer, the model holds {self.context_length}; send a shorter one"
             )
+
+
+def completed(prompt: Prompt, request: Request, generated: Generated) -> Completed:
+    """The engine's answer as the prompt asked for it: up to the first of its stop texts."""
+    ends = [place for place in (generated.text.find(stop) for stop in prompt.stop) if place >= 0]
+    return Completed(
+        text=generated.text[: min(ends)] if ends else generated.text,
+        finish_reason="stop" if ends or generated.ended else "length",
+        prompt_tokens=len(request.prompt_ids),
+        completion_tokens=generated.tokens,
+    )
 
 
 def load_answerer(endpoint: Endpoint) -> Answerer:
@@ -102,6 +201,15 @@ def load_answerer(endpoint: Endpoint) -> Answerer:
             return response_loss(whole, base.tokenizer, rows, adapter=BASE)
         return response_loss(engine.model, base.tokenizer, rows, adapter=adapter)
 
+    def token_likelihoods(prompts: Sequence[tuple[int, ...]], adapter: str, top: int) -> list[Likelihood]:
+        whole = engine.tuned.get(adapter)
+        model, name = (engine.model, adapter) if whole is None else (whole, BASE)
+        return likelihoods(model, prompts, pad_id=base.tokenizer.pad_token_id, top=top, adapter=name)
+
     return Answerer(
-        engine=engine, tokenizer=base.tokenizer, context_length=int(base.model.config.max_position_embeddings), score=score
+        engine=engine,
+        tokenizer=base.tokenizer,
+        context_length=int(base.model.config.max_position_embeddings),
+        score=score,
+        likelihoods=token_likelihoods,
     )

@@ -1,8 +1,8 @@
 """The HTTP front: a FastAPI application over anything that answers questions.
 
-What comes in: requests of `schema`. What goes out: their answers, or one JSON error of the same shape everywhere:
-`{"error": {"message", "type"}}`. The front checks names and limits and passes texts on; it holds no model, so that it stays
-quick while models work.
+What comes in: requests of `schema` and `openai_shape`. What goes out: their answers, or one JSON error, in OpenAI's shape on every
+route: `{"error": {"message", "type", "param", "code"}}`. The front checks names and limits and passes texts on; it holds no model,
+so that it stays quick while models work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from mixwright.errors import MixwrightError, did_you_mean
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
-from serve.engine import Answerer, Question
+from serve.completions import add_completion_routes
+from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
+from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.schema import (
     ErrorAnswer,
     ErrorDetail,
@@ -37,7 +39,8 @@ from serve.schema import (
     model_id,
 )
 
-INVALID_REQUEST, NOT_FOUND, UNAVAILABLE = "invalid_request", "not_found", "unavailable"
+INVALID_REQUEST, UNAVAILABLE = "invalid_request_error", "service_unavailable_error"
+ADAPTER_NOT_FOUND, MODEL_NOT_FOUND = "adapter_not_found", "model_not_found"
 
 
 class BusyError(Exception):
@@ -53,6 +56,14 @@ class Backend(Protocol):
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
         """Answers in the order of the questions."""
+        ...
+
+    async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
+        """Continuations in the order of the prompts."""
+        ...
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        """How likely the prompts of one adapter are, with `top` of the likeliest tokens."""
         ...
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
@@ -75,6 +86,16 @@ class LocalBackend:
         async with self._alone:
             return await asyncio.to_thread(self._answerer.engine.generate, requests)
 
+    async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
+        requests = [self._answerer.continuation(prompt) for prompt in prompts]
+        async with self._alone:
+            answers = await asyncio.to_thread(self._answerer.engine.answer, requests)
+        return [completed(*parts) for parts in zip(prompts, requests, answers, strict=True)]
+
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        async with self._alone:
+            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
         async with self._alone:
             return await asyncio.to_thread(self._answerer.nll, rows, adapter)
@@ -93,9 +114,11 @@ class Front:
 class _RefusedError(Exception):
     """A request that breaks a rule, with the status to answer it with."""
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+    def __init__(
+        self, status: int, message: str, *, kind: str = INVALID_REQUEST, param: str | None = None, code: str | None = None
+    ):
         super().__init__(message)
-        self.status, self.kind = status, kind
+        self.status, self.detail = status, ErrorDetail(message=message, type=kind, param=param, code=code)
 
 
 def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) -> FastAPI:
@@ -108,7 +131,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         try:
             await asyncio.wait_for(backend.ready(), ready_timeout_s)
         except TimeoutError:
-            raise _RefusedError(503, UNAVAILABLE, "the engine is not ready yet; ask again in some seconds") from None
+            raise _RefusedError(503, "the engine is not ready yet; ask again in some seconds", kind=UNAVAILABLE) from None
         return Health(status="ok", model=front.model, scenario=front.scenario.name, run_dir=front.run_dir)
 
     @app.get("/v1/models")
@@ -127,6 +150,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         loss = await backend.nll(request.rows, request.adapter)
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
+    add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
     return app
 
 
@@ -134,7 +158,7 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
         known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(400, INVALID_REQUEST, f"task: unknown task '{request.task}'; {known}")
+        raise _RefusedError(400, f"task: unknown task '{request.task}'; {known}", param="task")
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -153,33 +177,49 @@ def _check_adapter(name: str, front: Front) -> None:
     known = (BASE, *front.adapters)
     if name not in known:
         message = f"adapter: no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}"
-        raise _RefusedError(404, NOT_FOUND, message)
+        raise _RefusedError(404, message, param="adapter", code=ADAPTER_NOT_FOUND)
+
+
+def _adapter_of(model: str, front: Front) -> str:
+    known = {model_id(name): name for name in (BASE, *front.adapters)}
+    if model not in known:
+        message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
+        raise _RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
+    return known[model]
 
 
 def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(_RefusedError)
     async def refused(request: Request, error: _RefusedError) -> JSONResponse:
-        return _error(error.status, error.kind, str(error))
+        return _error(error.status, error.detail)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _error(400, INVALID_REQUEST, "; ".join(_problem(item) for item in error.errors()))
+        problems = list(dict.fromkeys(_problem(item) for item in error.errors()))
+        return _error(400, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
 
     @app.exception_handler(MixwrightError)
     async def ours(request: Request, error: MixwrightError) -> JSONResponse:
-        return _error(400, INVALID_REQUEST, str(error))
+        return _error(400, ErrorDetail(message=str(error), type=INVALID_REQUEST))
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _error(503, UNAVAILABLE, "the endpoint is busy; ask again in some seconds")
+        return _error(503, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=UNAVAILABLE))
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, NOT_FOUND, f"{request.method} {request.url.path}: {error.detail}; see /docs")
+        message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
+        return _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
 
 
-def _error(status: int, kind: str, message: str) -> JSONResponse:
-    return JSONResponse(ErrorAnswer(error=ErrorDetail(message=message, type=kind)).model_dump(), status_code=status)
+def _error(status: int, detail: ErrorDetail) -> JSONResponse:
+    return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+
+
+def _param(error: RequestValidationError) -> str | None:
+    """The key that the first problem is about."""
+    location = [str(part) for part in error.errors()[0]["loc"] if part != "body"]
+    return location[0] if location else None
 
 
 def _problem(item: dict[str, object]) -> str:
@@ -187,7 +227,7 @@ def _problem(item: dict[str, object]) -> str:
     if item["type"] == "json_invalid":
         return "the body is not valid JSON"
     if item["type"] == "extra_forbidden":
-        bodies = (RewriteRequest, NllRequest, NllRow, Decoding)
+        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding)
         known = tuple({field for body in bodies for field in body.model_fields})
         return f"unknown key `{'.'.join(location)}`{did_you_mean(location[-1], known)}"
     rule = str(item["msg"]).removeprefix("Value error, ")

@@ -100,8 +100,13 @@ class Health(BaseModel):
 
 
 class ErrorDetail(BaseModel):
+    """In OpenAI's shape, on every route."""
+
     message: str
     type: str
+    param: str | None = None
+    """The part of the request that broke a rule."""
+    code: str | None = None
 
 
 class ErrorAnswer(BaseModel):

@@ -27,6 +27,7 @@ CALLS = (
     "python jobs/sweep.py SPACE.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume]",
     "ray job submit --runtime-env runtime_env.yaml -- python jobs/sweep.py SPACE.yaml",
     "python jobs/batch_evaluate.py --url URL --adapter NAME --tasks all --split dev --out DIR",
+    "python jobs/batch_evaluate.py --openai-url URL --openai-model NAME [--shots K] [--prices FILE] --run-dir DIR --out DIR",
     "python jobs/write_report.py RUN_DIR [RUN_DIR ...] [--out DIR]",
     "serve run serve/config.yaml",
 )

@@ -33,7 +33,8 @@ def pins() -> dict[str, str]:
 
 
 def direct_requirements() -> list[Requirement]:
-    return [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
+    extras = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    return [Requirement(text) for text in (*PROJECT["dependencies"], *extras)]
 
 
 def brought_by(requirement: Requirement) -> Iterator[Requirement]:

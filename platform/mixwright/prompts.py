@@ -7,8 +7,11 @@ apart, so that training and generation see the same prompt ids whatever the resp
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from mixwright.errors import ModelError
 
 ALPACA_WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -36,12 +39,15 @@ class Rendered:
         return tuple(position >= self.prompt_length for position in range(len(self.token_ids)))
 
 
+def user_message(instruction: str, text: str) -> str:
+    """Instruction and text as one turn of a chat; every model that is asked in chat form sees this."""
+    return f"{instruction}\n\n{text}" if text else instruction
+
+
 def prompt_text(tokenizer: Any, instruction: str, text: str) -> str:
     """The whole prompt: the model's own chat template with instruction and text as the user's turn, else Alpaca's."""
     if tokenizer.chat_template:
-        content = f"{instruction}\n\n{text}" if text else instruction
-        turns = [{"role": "user", "content": content}]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return _templated(tokenizer, [{"role": "user", "content": user_message(instruction, text)}])
     template = ALPACA_WITH_INPUT if text else ALPACA_WITHOUT_INPUT
     return template.format(instruction=instruction, text=text)
 
@@ -50,6 +56,34 @@ def prompt_ids(tokenizer: Any, instruction: str, text: str) -> tuple[int, ...]:
     """Token ids of the prompt. Chat templates write their special tokens themselves; Alpaca's gets the tokenizer's BOS."""
     prompt = prompt_text(tokenizer, instruction, text)
     return tuple(tokenizer(prompt, add_special_tokens=not tokenizer.chat_template)["input_ids"])
+
+
+def chat_ids(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    """Token ids of any chat, ready for the assistant's next turn; of one `user_message` the same as `prompt_ids`.
+
+    A model without a chat template takes one user turn: its first paragraph is Alpaca's instruction, the rest the input.
+
+    Args:
+        turns: role and content of each.
+
+    Raises:
+        ModelError: the model's template refuses the turns, or it has none and they are not one user turn.
+    """
+    if not tokenizer.chat_template:
+        if [turn["role"] for turn in turns] != ["user"]:
+            raise ModelError("messages: the model has no chat template, so it takes one message of the role user; send that")
+        instruction, _, text = turns[0]["content"].partition("\n\n")
+        return prompt_ids(tokenizer, instruction, text)
+    return tuple(tokenizer(_templated(tokenizer, turns), add_special_tokens=False)["input_ids"])
+
+
+def _templated(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template([dict(turn) for turn in turns], tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise ModelError(f"messages: the model's chat template refuses them: {error}; send other roles or another order") from None
 
 
 def render(tokenizer: Any, instruction: str, text: str, response: str) -> Rendered:

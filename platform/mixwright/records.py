@@ -200,7 +200,8 @@ class SystemRecord:
     decoding: dict[str, Any] = field(default_factory=dict)
     """How its answers were decoded, as in Prediction; empty for copy and human."""
     usage: dict[str, float] = field(default_factory=dict)
-    """What an outside endpoint counted: requests, prompt_tokens, completion_tokens, and usd where prices are known."""
+    """What an outside endpoint counted: requests, prompt_tokens, completion_tokens, and usd where prices are known; and how many
+    answers were truncated, refused, filtered or empty, where any were."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import openai
 import pytest
 import ray
 import torch
@@ -109,6 +110,17 @@ def test_adapters_have_their_own_nll(url):
     answers = [httpx.post(f"{url}/v1/nll", json={"rows": rows, "adapter": name}, timeout=60).json() for name in NAMES]
     assert {answer["tokens"] for answer in answers} == {len("four") + 1}
     assert len({answer["nll"] for answer in answers}) == len(NAMES)
+
+
+def test_a_chat_answers_as_a_rewrite_does_and_a_refusal_is_openais(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+        for name, model in zip(NAMES, ("base", "base:first", "base:second"), strict=True):
+            messages = [{"role": "user", "content": f"Polish.\n\n{TEXTS[0]}"}]
+            answer = client.chat.completions.create(model=model, messages=messages, max_tokens=NEW_TOKENS)
+            assert answer.choices[0].message.content == ask(url, name, TEXTS[0])[0]
+            assert (answer.usage.completion_tokens, answer.choices[0].finish_reason) == (NEW_TOKENS, "length")
+        with pytest.raises(openai.BadRequestError, match="the model holds 1024; send a shorter one"):
+            client.completions.create(model="base:first", prompt="x" * 5000)
 
 
 def test_the_endpoints_own_port_is_taken_while_it_runs(url, run_dir, model, config):

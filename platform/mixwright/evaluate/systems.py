@@ -6,9 +6,11 @@ predictions as `predictions/SPLIT-SYSTEM.jsonl`. The last stage of a sweep and `
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from mixwright.config import EvaluationConfig
 from mixwright.decoding import GREEDY, Decoding
@@ -54,12 +56,30 @@ class Questions:
         return self.own[system].max_new_tokens if system in self.own else self.max_new_tokens
 
 
+class Outsider(Protocol):
+    """A system that our endpoint does not serve, such as `chat.ChatSystem`."""
+
+    name: str
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How its answers are decoded."""
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What its answers cost; see `SystemRecord.usage`."""
+
+    def predict(self, rows: Sequence[EvaluationRow], *, on_progress: Callable[[int], None] | None = None) -> list[Prediction]:
+        """Its answers, in the order of `rows`; `on_progress` is told how many more rows are answered."""
+
+
 def evaluate_systems(
     client: EndpointClient,
     questions: Questions,
     systems: Sequence[str],
     folder: Path,
     *,
+    outsiders: Sequence[Outsider] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[SystemRecord, ...]:
     """The copy of the input, the human row, then each of `systems` in their order.
@@ -67,16 +87,20 @@ def evaluate_systems(
     The human row stands where a task has several references a row. Differences, power and retention need `base` among `systems`.
 
     Args:
-        systems: `base` or adapters' names.
+        systems: `base` or adapters' names; where there are none, the endpoint is not asked.
+        outsiders: come last, on the same rows; without retention, which needs the loss of given responses.
         folder: gets `predictions/SPLIT-SYSTEM.jsonl`, each as soon as its system has answered.
         on_progress: told how many more rows are answered.
 
     Raises:
         ServeError: the endpoint does not serve one of the systems, or does not answer.
     """
-    _check_served(client, systems)
+    if systems:
+        _check_served(client, systems)
     predictions = {COPY: copy_predictions(questions.rows)}
     write_predictions(folder, questions.split, predictions[COPY])
+    # Outsiders keep what they have answered when one fails, our endpoint does not: asked first, they cost it nothing.
+    others = {outsider.name: outsider.predict(questions.rows, on_progress=on_progress) for outsider in outsiders}
     for system in systems:
         predictions[system] = evaluate_over_http(
             client,
@@ -87,8 +111,11 @@ def evaluate_systems(
             on_progress=on_progress,
         )
         write_predictions(folder, questions.split, predictions[system])
+    for name, answered in others.items():
+        write_predictions(folder, questions.split, answered)
+        predictions[name] = answered
     nll = {system: client.nll(questions.generic, adapter=system).nll for system in systems if questions.generic}
-    records = {system: _record(questions, predictions, nll, system) for system in predictions}
+    records = {system: _with_costs(_record(questions, predictions, nll, system), outsiders) for system in predictions}
     return (records.pop(COPY), *_human(questions, predictions[COPY]), *records.values())
 
 
@@ -124,3 +151,11 @@ def _record(questions: Questions, predictions: dict[str, list[Prediction]], nll:
 def _human(questions: Questions, predictions: Sequence[Prediction]) -> list[SystemRecord]:
     scores = human_scores(questions.scenario, predictions, questions.split, draws=questions.draws, seed=questions.seed)
     return [SystemRecord(name=HUMAN, scores=scores)] if scores else []
+
+
+def _with_costs(record: SystemRecord, outsiders: Sequence[Outsider]) -> SystemRecord:
+    """The record of an outsider with its decoding and usage; any other as it is."""
+    for outsider in outsiders:
+        if outsider.name == record.name:
+            return dataclasses.replace(record, decoding=outsider.decoding, usage=outsider.usage)
+    return record

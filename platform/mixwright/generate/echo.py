@@ -6,11 +6,12 @@ advance: base answers with the text itself, adapter NAME with `NAME: ` before it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from mixwright.errors import ModelError
-from mixwright.generate.engine import Request
+from mixwright.generate.engine import Generated, Request
 from mixwright.records import BASE
 
 
@@ -23,6 +24,9 @@ class CharacterTokenizer:
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": [ord(character) for character in text]}
+
+    def __len__(self) -> int:
+        return sys.maxunicode + 1
 
     def decode(self, token_ids: Sequence[int], **_: Any) -> str:
         return "".join(chr(token) for token in token_ids)
@@ -42,13 +46,18 @@ class EchoEngine:
         Raises:
             ModelError: an adapter that the engine was not made with.
         """
+        return [answer.text for answer in self.answer(requests)]
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """As `generate`, a token a character."""
         self.batches.append(tuple(requests))
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request: Request) -> str:
+    def _answer(self, request: Request) -> Generated:
         if request.adapter not in (BASE, *self.adapters):
             raise ModelError(f"no adapter '{request.adapter}'; there are {', '.join((BASE, *self.adapters))}")
         prompt = CharacterTokenizer().decode(request.prompt_ids)
         text = prompt.partition("### Input:\n")[2].rpartition("\n\n### Response:\n")[0]
         answer = text if request.adapter == BASE else f"{request.adapter}: {text}"
-        return answer[: request.max_new_tokens]
+        cut = answer[: request.max_new_tokens]
+        return Generated(text=cut, tokens=len(cut), ended=len(answer) < request.max_new_tokens)

@@ -27,8 +27,23 @@ class Request:
     decoding: Decoding = GREEDY
 
 
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """One answer and how it came about."""
+
+    text: str
+    tokens: int
+    """New tokens, the end token left out."""
+    ended: bool
+    """False where `max_new_tokens` cut it."""
+
+
 class Engine(Protocol):
     """Anything that answers requests; see `transformers_engine` and, for tests, `echo`."""
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """As `generate`, and with each text its number of tokens and whether it had come to its end."""
+        ...
 
     def generate(self, requests: Sequence[Request]) -> list[str]:
         """The answers, in the order of `requests`; special tokens are left out, nothing else is trimmed.

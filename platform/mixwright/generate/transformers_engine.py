@@ -14,7 +14,7 @@ from typing import Any
 from mixwright.generate import beams
 from mixwright.generate.adapters import evaluating
 from mixwright.generate.decoding import Row, decode, read_prefix
-from mixwright.generate.engine import Request
+from mixwright.generate.engine import Generated, Request
 from mixwright.records import BASE
 
 
@@ -50,12 +50,17 @@ class TransformersEngine:
         Raises:
             ModelError: an adapter that is neither in the model nor among the tuned ones.
         """
-        answers: dict[int, str] = {}
+        return [answer.text for answer in self.answer(requests)]
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """As `generate`, with the number of tokens of each answer and whether it had come to its end."""
+        answers: dict[int, Generated] = {}
         for model, indices in self._groups(requests):
             with evaluating(model):
                 for start, outputs in self._outputs(model, [self._row(requests[index]) for index in indices]):
                     for index, output in zip(indices[start:], outputs, strict=False):
-                        answers[index] = self._text(output)
+                        ended = len(output) < requests[index].max_new_tokens
+                        answers[index] = Generated(text=self._text(output), tokens=len(output), ended=ended)
                     if self._on_batch:
                         self._on_batch(len(answers), len(requests))
         return [answers[index] for index in range(len(requests))]

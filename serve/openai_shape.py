@@ -1,0 +1,146 @@
+"""The part of OpenAI's interface that is served, as types; the official clients and evaluation harnesses speak it.
+
+What a client may send is checked here. Keys that would change an answer in a way that is not there yet are refused by name
+instead of being ignored; `seed`, `top_p` and `user` make no difference to greedy decoding and are taken.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from serve.schema import MAX_CHARACTERS, MAX_NEW_TOKENS, MAX_TEXTS, Body, Text
+
+MAX_TURNS = 256
+MAX_STOPS = 16
+DEFAULT_COMPLETION_TOKENS = 16
+"""OpenAI's own default of max_tokens for completions."""
+
+Limit = Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)]
+TokenIds = Annotated[tuple[int, ...], Field(min_length=1, max_length=MAX_CHARACTERS)]
+
+
+class Options(Body):
+    """What chat and completions have in common."""
+
+    model: str
+    """`base`, or `base:ADAPTER`."""
+    max_tokens: Limit | None = None
+    stop: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(max_length=MAX_STOPS)] | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    """Only 0 so far, and left out means 0."""
+    n: int | None = None
+    """Only 1: greedy decoding has one answer."""
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    """Only 0, both of them."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    seed: int | None = None
+    user: str | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop texts; an empty one stops nothing."""
+        found = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+        return tuple(stop for stop in found if stop)
+
+    @field_validator("stream")
+    @classmethod
+    def _whole_answers(cls, value: bool | None) -> bool | None:
+        if value:
+            raise ValueError("streaming is not there yet; leave it out or send false")
+        return value
+
+    @field_validator("temperature", "presence_penalty", "frequency_penalty")
+    @classmethod
+    def _greedy(cls, value: float | None) -> float | None:
+        if value:
+            raise ValueError(f"decoding is greedy, got {value:g}; leave it out or send 0")
+        return value
+
+    @field_validator("n")
+    @classmethod
+    def _one(cls, value: int | None) -> int | None:
+        if value not in (None, 1):
+            raise ValueError(f"greedy decoding has one answer, got {value}; leave it out or send 1")
+        return value
+
+
+class TextPart(Body):
+    """A piece of a message; pictures and sound are not taken."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class Turn(Body):
+    """One message of a chat."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[tuple[TextPart, ...], Field(min_length=1)]
+    name: str | None = None
+    """Not shown to the model."""
+
+    def plain(self) -> dict[str, str]:
+        """Role and content as chat templates take them; a developer's message is a system's."""
+        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": content}
+
+
+class ChatRequest(Options):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[tuple[Turn, ...], Field(min_length=1, max_length=MAX_TURNS)]
+    max_completion_tokens: Limit | None = None
+    """OpenAI's newer name of max_tokens."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens are two names of one limit; send one of them")
+        return self
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+class CompletionRequest(Options):
+    """POST /v1/completions."""
+
+    prompt: Text | TokenIds | Annotated[tuple[Text | TokenIds, ...], Field(min_length=1, max_length=MAX_TEXTS)]
+    echo: bool | None = None
+    """The prompt comes back before its answer; only together with `logprobs` and one new token."""
+    logprobs: Annotated[int, Field(ge=1, le=5)] | None = None
+    """So many of the likeliest tokens of each place; only with `echo`."""
+
+    @model_validator(mode="after")
+    def _scores_prompts_alone(self) -> Self:
+        if bool(self.echo) != (self.logprobs is not None):
+            raise ValueError("echo and logprobs score a given text and go together; send both or neither")
+        if self.echo and self.max_tokens != 1:
+            raise ValueError("echo and logprobs score a given text, not an answer; send max_tokens: 1")
+        return self
+
+    @property
+    def prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        """One prompt or many, as many."""
+        if isinstance(self.prompt, str):
+            return (self.prompt,)
+        ids = tuple(item for item in self.prompt if isinstance(item, int))
+        return (ids,) if ids else tuple(item for item in self.prompt if not isinstance(item, int))
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """OpenAI's count of tokens."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+Answer = dict[str, Any]
+"""An answer's JSON; its keys are OpenAI's and stand in `completions`, where it is made."""
