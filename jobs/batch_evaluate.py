@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from mixwright.config import SweepConfig, load_config
+from mixwright.config import ClusterConfig, SweepConfig, load_config
 from mixwright.data.prepare import prepare
 from mixwright.errors import ConfigError, ServeError, run_job
 from mixwright.evaluate.client import EndpointClient
@@ -39,13 +42,28 @@ def main() -> int:
             answered[0] += rows
 
         total = len(questions.rows) * len(systems)
-        with Stage(f"asking {', '.join(systems)}", done=lambda: answered[0], total=lambda: total, unit="row"):
+        stage = Stage(f"asking {', '.join(systems)}", done=lambda: answered[0], total=lambda: total, unit="row")
+        with _edits_on_the_cluster(), stage:
             records = evaluate_systems(client, questions, systems, arguments.out, on_progress=count)
     scores = {"url": arguments.url, "split": arguments.split, "systems": [to_json(record) for record in records]}
     path = arguments.out / f"scores-{arguments.split}.json"
     write_text(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.write("\n".join([*table_lines(records), str(path)]) + "\n")
     return 0
+
+
+@contextmanager
+def _edits_on_the_cluster() -> Iterator[None]:
+    """As a Ray job, has ERRANT's edits of many rows worked out on the cluster; elsewhere this process does it alone."""
+    if "RAY_ADDRESS" not in os.environ:
+        yield
+        return
+    # Ray's import takes a second that a process without a cluster has no use for.
+    from mixwright.search.cluster import connected
+    from mixwright.search.edit_pool import parallel_edits
+
+    with connected(ClusterConfig()), parallel_edits():
+        yield
 
 
 def _arguments() -> argparse.Namespace:

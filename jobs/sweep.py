@@ -26,6 +26,7 @@ from mixwright.records import BASE, GENERIC, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.cluster import connected
+from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
@@ -91,7 +92,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         try:
             logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
             started = time.monotonic()
-            systems = evaluate(url, config, scenario, data, run)
+            with parallel_edits():
+                systems = evaluate(url, config, scenario, data, run)
             seconds["evaluation"] = time.monotonic() - started
         finally:
             stop()

@@ -120,7 +120,7 @@ def plain_official_gleu(
             number = choices[draw][row]
             if number not in of_references:
                 of_references[number] = _gleu_counts(source_grams, output_grams, texts[number].split())
-            totals[draw] = [total + count for total, count in zip(totals[draw], of_references[number], strict=True)]
+            totals[draw] = [sum(column) for column in zip(totals[draw], of_references[number], strict=True)]
     scores = [_gleu_of(total) for total in totals]
     return fmean(scores), pstdev(scores)
 

@@ -11,6 +11,7 @@ Bryant and Felice 2016, "Automatic Extraction of Learner Errors in ESL Sentences
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +27,6 @@ Operation = tuple[str, int, int, int, int]
 _LEMMA_COST = 0.499
 _OPEN_CLASS_COST = 0.25
 _OTHER_CLASS_COST = 0.5
-_OPEN_CLASSES = ("ADJ", "ADV", "NOUN", "VERB")
 
 _MATCH = -2.0
 _SAME_BUT_FOR_CASE = -1.0
@@ -70,11 +70,19 @@ class _Unmatched(NamedTuple):
 
 def read(doc: Doc) -> Parse:
     """What an alignment needs of a parsed text."""
-    from spacy import parts_of_speech
-
     numbers = np.ascontiguousarray(doc.to_array(["ORTH", "LOWER", "LEMMA", "POS"]).T)
-    is_open = np.isin(numbers[3], [getattr(parts_of_speech, name) for name in _OPEN_CLASSES])
-    return Parse(doc, numbers[0].tolist(), numbers[1].tolist(), [token.text for token in doc], numbers, is_open)
+    texts = [token.text for token in doc]
+    return Parse(doc, numbers[0].tolist(), numbers[1].tolist(), texts, numbers, _open_classes()[numbers[3]])
+
+
+@functools.cache
+def _open_classes() -> npt.NDArray[np.bool_]:
+    """By spaCy's number of a coarse tag: whether it is a noun, verb, adjective or adverb."""
+    from spacy.parts_of_speech import ADJ, ADV, IDS, NOUN, VERB
+
+    found = np.zeros(max(IDS.values()) + 1, dtype=np.bool_)
+    found[[ADJ, ADV, NOUN, VERB]] = True
+    return found
 
 
 def align(source: Parse, corrected: Parse) -> Alignment:

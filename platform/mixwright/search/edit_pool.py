@@ -61,9 +61,6 @@ def find_edits(pairs: Sequence[Pair], *, tokenized: bool, cpus: int) -> list[tup
         raise ScoreError(f"edits could not be worked out on the cluster: {failure.cause}") from failure
     except RayError as failure:
         raise ScoreError(f"edits could not be worked out on the cluster: {str(failure).splitlines()[0]}") from failure
-    finally:
-        for task in tasks:
-            ray.cancel(task)
     edits: list[tuple[Edit, ...]] = [()] * len(pairs)
     for share, edits_of_share in zip(shares, found, strict=True):
         for number, one in zip(share, edits_of_share, strict=True):
