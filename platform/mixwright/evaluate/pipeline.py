@@ -21,8 +21,10 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc
+    from spacy.vocab import Vocab
 
+Doc = Any
+"""spaCy's Doc; its stubs refuse arrays that it takes."""
 Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 _Token = tuple[int, int, int]
@@ -63,10 +65,10 @@ class FastPipeline:
     """The trained parts of spaCy's small pipeline, each run over many documents at a time."""
 
     def __init__(self, nlp: Language) -> None:
-        self._parser = nlp.get_pipe("parser")
-        self._windows = _Windows(nlp.get_pipe("tok2vec").model)
-        self._rules = _Rules(nlp)
-        tagger = nlp.get_pipe("tagger")
+        parts: dict[str, Any] = {name: nlp.get_pipe(name) for name in _COMPONENTS}
+        self._parser, tagger = parts["parser"], parts["tagger"]
+        self._windows = _Windows(parts["tok2vec"].model)
+        self._rules = _Rules(nlp.vocab, parts["attribute_ruler"], parts["lemmatizer"])
         self._tag_scores = tagger.model.get_ref("output_layer")
         self._tags = np.array([nlp.vocab.strings[label] for label in tagger.labels], dtype=np.uint64)
 
@@ -147,12 +149,10 @@ class _Rules:
     _BETWEEN = "\ue000"
     """A word that no rule knows."""
 
-    def __init__(self, nlp: Language) -> None:
+    def __init__(self, vocab: Vocab, ruler: Any, lemmatizer: Any) -> None:
         from spacy.matcher import Matcher
 
-        self._ruler: Any = nlp.get_pipe("attribute_ruler")
-        self._lemmatizer: Any = nlp.get_pipe("lemmatizer")
-        self._vocab = nlp.vocab
+        self._vocab, self._ruler, self._lemmatizer = vocab, ruler, lemmatizer
         self._known: dict[_Token, tuple[int, int]] = {}
         """Coarse tag and lemma."""
         self._openers: set[_Token] = set()
@@ -160,7 +160,7 @@ class _Rules:
         patterns = [pattern for rule in self._ruler.patterns for pattern in rule["patterns"]]
         self._learns = all(set(token) <= self._TOKEN_KEYS for pattern in patterns for token in pattern)
         several = [pattern for pattern in patterns if len(pattern) > 1]
-        self._several, self._opening = Matcher(nlp.vocab), Matcher(nlp.vocab)
+        self._several, self._opening = Matcher(vocab), Matcher(vocab)
         if several:
             self._several.add("several", several)
             self._opening.add("opening", [pattern[:1] for pattern in several])
@@ -179,14 +179,16 @@ class _Rules:
 
     def _learn(self, tokens: set[_Token]) -> None:
         """Asks about tokens in a document where each stands by itself; white space, whose tag changes too, stays unknown."""
-        from spacy.tokens import Doc
+        from spacy import tokens as spacy_tokens
 
         if len(self._known) > self._KNOWN_LIMIT:
             self._known.clear()
         ordered = sorted(tokens)
         for first in range(0, len(ordered), _BATCH_DOCS):
             some = ordered[first : first + _BATCH_DOCS]
-            asked = Doc(self._vocab, [word for orth, _, _ in some for word in (self._vocab.strings[orth], self._BETWEEN)])
+            asked: Doc = spacy_tokens.Doc(
+                self._vocab, [word for orth, _, _ in some for word in (self._vocab.strings[orth], self._BETWEEN)]
+            )
             labels = np.repeat(np.array(some, dtype=np.uint64)[:, 1:], 2, axis=0)
             asked.from_array(["TAG", "DEP"], labels)
             self._openers.update(some[start // 2] for _, start, _ in self._opening(asked, allow_missing=True) if start % 2 == 0)

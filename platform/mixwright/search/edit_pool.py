@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -73,7 +74,7 @@ def _find(pairs: Sequence[Pair], tokenized: bool) -> list[tuple[Edit, ...]]:
     return EditExtractor(tokenized=tokenized).edits(pairs)
 
 
-def _wait(tasks: Sequence[ray.ObjectRef]) -> None:
+def _wait(tasks: Sequence[Any]) -> None:
     waiting = list(tasks)
     while waiting:
         done, waiting = ray.wait(waiting, timeout=_LONGEST_SILENCE_S)
@@ -85,7 +86,10 @@ def _wait(tasks: Sequence[ray.ObjectRef]) -> None:
 
 
 def _free_cpus() -> int:
-    return int(ray.available_resources().get("CPU", 0)) if ray.is_initialized() else 0
+    if not ray.is_initialized():
+        return 0
+    resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return int(resources.get("CPU", 0))
 
 
 def _shares(pairs: Sequence[Pair], count: int) -> list[list[int]]:
