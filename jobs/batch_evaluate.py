@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from mixwright.config import DECODING, SweepConfig, load_config
+from mixwright.config import DECODING, ClusterConfig, SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, prepare
 from mixwright.errors import ConfigError, ServeError, run_job
 from mixwright.evaluate.chat import (
@@ -75,7 +76,8 @@ def _ask_and_score(
     with _outsiders(arguments, key, questions, data) as outsiders:
         names = [*systems, *(outsider.name for outsider in outsiders)]
         total = len(questions.rows) * len(names)
-        with Stage(f"asking {', '.join(names)}", done=lambda: answered[0], total=lambda: total, unit="row"):
+        stage = Stage(f"asking {', '.join(names)}", done=lambda: answered[0], total=lambda: total, unit="row")
+        with _edits_on_the_cluster(), stage:
             records = evaluate_systems(client, questions, systems, arguments.out, outsiders=outsiders, on_progress=count)
     asked: dict[str, Any] = {"url": arguments.url} if systems else {}
     asked |= {"openai_url": check_address(arguments.openai_url)} if outsiders else {}
@@ -84,6 +86,20 @@ def _ask_and_score(
     write_text(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     costs = [line for outsider in outsiders for line in usage_lines(outsider.name, outsider.usage, len(questions.rows))]
     return [*table_lines(records), *costs, str(path)]
+
+
+@contextlib.contextmanager
+def _edits_on_the_cluster() -> Iterator[None]:
+    """As a Ray job, has ERRANT's edits of many rows worked out on the cluster; elsewhere this process does it alone."""
+    if "RAY_ADDRESS" not in os.environ:
+        yield
+        return
+    # Ray's import takes a second that a process without a cluster has no use for.
+    from mixwright.search.cluster import connected
+    from mixwright.search.edit_pool import parallel_edits
+
+    with connected(ClusterConfig()), parallel_edits():
+        yield
 
 
 def _arguments() -> argparse.Namespace:

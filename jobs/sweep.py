@@ -26,6 +26,7 @@ from mixwright.records import BASE, GENERIC, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.cluster import connected
+from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
@@ -99,7 +100,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
             best = config.with_values(record.best["params"]).evaluation
             logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
             started = time.monotonic()
-            systems = evaluate(url, config, scenario, data, run, best)
+            with parallel_edits():
+                systems = evaluate(url, config, scenario, data, run, best)
             seconds["evaluation"] = time.monotonic() - started
         finally:
             stop()

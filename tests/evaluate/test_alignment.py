@@ -40,10 +40,10 @@ def test_alignment_equals_errants(seed: int) -> None:
     sources = parse(map(" ".join, originals), tokenized=True)
     corrected = parse(map(" ".join, changed), tokenized=True)
     for source, target in zip(sources, corrected, strict=True):
-        assert align(source, target).align_seq == annotator().align(source, target).align_seq
+        assert align(source, target).align_seq == annotator().align(source.doc, target.doc).align_seq
 
 
 @pytest.mark.parametrize(("source", "corrected"), [("", ""), ("", "a b"), ("a b", ""), ("a b", "a b"), ("a", "b a")])
 def test_empty_and_equal_texts_align_as_errants(source: str, corrected: str) -> None:
     left, right = parse([source, corrected], tokenized=True)
-    assert align(left, right).align_seq == annotator().align(left, right).align_seq
+    assert align(left, right).align_seq == annotator().align(left.doc, right.doc).align_seq

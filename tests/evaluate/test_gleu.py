@@ -4,11 +4,10 @@ import random
 
 import numpy as np
 import pytest
-from plain_scores import every_choice, plain_gleu
+from plain_scores import every_choice, plain_gleu, plain_official_gleu
 
 from mixwright.evaluate.gleu import Gleu, official_gleu
 from mixwright.evaluate.metric import score
-from mixwright.evaluate.tokenize13a import tokenize_as_is
 
 WORDS = ["the", "old", "ferry", "crosses", "a", "wide", "grey", "river", "at", "noon", "and", "again", "near", "dusk"]
 
@@ -32,15 +31,29 @@ def _random_rows(seed: int, rows: int, references: int) -> tuple[list[str], list
 @pytest.mark.parametrize("seed", range(5))
 def test_gleu_with_one_reference_equals_its_plain_definition(seed: int) -> None:
     sources, outputs, references = _random_rows(seed, rows=20, references=1)
-    expected = plain_gleu(sources, outputs, [texts[0] for texts in references], tokenize_as_is)
+    expected = plain_gleu(sources, outputs, [texts[0] for texts in references], str.split)
     assert score(Gleu(tokens="as_is"), sources, outputs, references) == pytest.approx(100 * expected, abs=1e-9)
     assert official_gleu(sources, outputs, references, draws=1).mean == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("references", [1, 2, 3, 4, 5])
+def test_official_gleu_equals_its_plain_definition_draw_by_draw(references: int) -> None:
+    rows = _random_rows(references, rows=12, references=references)
+    ours = official_gleu(*rows, draws=40)
+    assert (ours.mean, ours.std) == pytest.approx(plain_official_gleu(*rows, draws=40), abs=1e-12)
+
+
+def test_official_gleu_draws_as_the_script_where_rows_have_different_numbers_of_references() -> None:
+    sources, outputs, references = _random_rows(4, rows=12, references=4)
+    uneven = [texts[: 1 + row % 4] for row, texts in enumerate(references)]
+    ours = official_gleu(sources, outputs, uneven, draws=40)
+    assert (ours.mean, ours.std) == pytest.approx(plain_official_gleu(sources, outputs, uneven, draws=40), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_expected_gleu_is_the_mean_over_every_choice_of_references(seed: int) -> None:
     sources, outputs, references = _random_rows(seed, rows=9, references=2)
-    scores = [plain_gleu(sources, outputs, choice, tokenize_as_is) for choice in every_choice(references)]
+    scores = [plain_gleu(sources, outputs, choice, str.split) for choice in every_choice(references)]
     assert len(scores) == 2**9
     expected = 100 * float(np.mean(scores))
     assert score(Gleu(tokens="as_is"), sources, outputs, references) == pytest.approx(expected, abs=0.1)

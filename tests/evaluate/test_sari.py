@@ -6,12 +6,11 @@ import types
 from collections.abc import Callable
 
 import pytest
-from plain_scores import plain_sari
+from plain_scores import plain_sari, tokenize_13a_by_line
 
 from mixwright.errors import ScoreError
 from mixwright.evaluate.metric import score
 from mixwright.evaluate.sari import Sari, sari_parts
-from mixwright.evaluate.tokenize13a import tokenize_13a
 
 SOURCES = ["About 40 lamps are presently lit .", "The cat sat on the old mat, and the dog slept."]
 OUTPUTS = ["About 40 lamps are now lit .", "The cat sat on the mat. The dog slept."]
@@ -38,7 +37,7 @@ def _random_rows(seed: int, rows: int = 40) -> tuple[list[str], list[str], list[
 @pytest.mark.parametrize("seed", range(5))
 def test_sari_equals_its_plain_definition(seed: int) -> None:
     sources, outputs, references = _random_rows(seed)
-    expected = plain_sari(sources, outputs, references, tokenize_13a)
+    expected = plain_sari(sources, outputs, references, tokenize_13a_by_line)
     assert score(Sari(), sources, outputs, references) == pytest.approx(expected, abs=1e-9)
 
 
@@ -75,7 +74,7 @@ def fake_easse(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def install(error: float) -> None:
         def corpus_sari(orig_sents: list[str], sys_sents: list[str], refs_sents: list[list[str]]) -> float:
             by_row = [list(texts) for texts in zip(*refs_sents, strict=True)]
-            return plain_sari(orig_sents, sys_sents, by_row, tokenize_13a) + error
+            return plain_sari(orig_sents, sys_sents, by_row, tokenize_13a_by_line) + error
 
         package, module = types.ModuleType("easse"), types.ModuleType("easse.sari")
         module.corpus_sari = corpus_sari  # type: ignore[attr-defined]

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
+import random
 
-from mixwright.evaluate.tokenize13a import tokenize_13a, tokenize_as_is
+import pytest
+from plain_scores import tokenize_13a_by_line
+
+from mixwright.evaluate.tokenize13a import tokenize_13a
 
 
 @pytest.mark.parametrize(
@@ -26,5 +29,26 @@ def test_13a_rules(text: str, tokens: list[str]) -> None:
     assert list(tokenize_13a(text)) == tokens
 
 
-def test_tokens_as_they_stand_are_cut_at_white_space_only() -> None:
-    assert tokenize_as_is(" do n't  stop. ") == ("do", "n't", "stop.")
+@pytest.mark.parametrize("seed", range(10))
+def test_cutting_word_by_word_gives_what_the_rules_give_on_the_whole_line(seed: int) -> None:
+    rng = random.Random(seed)
+    pieces = [
+        *"ab01.,-' !)",
+        "\u00a0",
+        "\u2028",
+        "\x1c",
+        "\n",
+        "-\n",
+        "&amp;",
+        "&lt;",
+        "<skipped>",
+        "é",
+        "。",
+        "..",
+        ", ,",
+        "1.5",
+        ".5-",
+    ]
+    for _ in range(300):
+        text = "".join(rng.choices(pieces, k=rng.randrange(0, 14)))
+        assert tokenize_13a(text) == tokenize_13a_by_line(text), repr(text)

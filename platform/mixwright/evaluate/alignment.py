@@ -1,18 +1,22 @@
-"""ERRANT's token alignment, several times faster and operation for operation the same.
+"""ERRANT's token alignment, many times faster and operation for operation the same.
 
 What comes in: two parsed texts. What goes out: the sequence of matches, substitutions, insertions, deletions and
 transpositions that ERRANT's merger turns into edits. ERRANT fills a matrix of all token pairs and asks spaCy for attributes in
-every cell. Here attributes are read once, the matching end of both texts is never looked at, and costs that cannot win are not
-computed. Costs are added in ERRANT's order, so that ties fall as they do there.
+every cell. Here attributes are read once a text, the matching end of both texts is never looked at, what a substitution costs
+at least is computed for all pairs at once, and costs that cannot win are not computed. Costs are added in ERRANT's order, so
+that ties fall as they do there.
 
 Bryant and Felice 2016, "Automatic Extraction of Learner Errors in ESL Sentences Using Linguistically Enhanced Alignments".
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -24,6 +28,10 @@ _LEMMA_COST = 0.499
 _OPEN_CLASS_COST = 0.25
 _OTHER_CLASS_COST = 0.5
 
+_MATCH = -2.0
+_SAME_BUT_FOR_CASE = -1.0
+"""Marks among the least costs, all of which are 0 or more."""
+
 
 class Alignment(NamedTuple):
     """What ERRANT's merger reads of an alignment."""
@@ -33,109 +41,134 @@ class Alignment(NamedTuple):
     align_seq: list[Operation]
 
 
-class _Tokens(NamedTuple):
-    """Attributes of a text's tokens, as spaCy's own numbers."""
+class Parse(NamedTuple):
+    """A parsed text, and what an alignment compares of its tokens."""
 
-    orth: Sequence[int]
-    lower: Sequence[int]
-    lemma: Sequence[int]
-    pos: Sequence[int]
-    text: Sequence[str]
-    lower_sums: Sequence[int]
-    """Sums of `lower` over the first tokens; spans of other sums cannot hold the same words."""
+    doc: Doc
+    orth: list[int]
+    lower: list[int]
+    texts: list[str]
+    numbers: npt.NDArray[np.uint64]
+    """Spelling, lower case, lemma and coarse tag of each token in spaCy's own numbers; shape (4, tokens)."""
+    is_open: npt.NDArray[np.bool_]
+    """Which tokens are nouns, verbs, adjectives or adverbs."""
 
 
-def align(source: Doc, corrected: Doc) -> Alignment:
+class _Unmatched(NamedTuple):
+    """The tokens of both texts before the matching end."""
+
+    source_texts: Sequence[str]
+    corrected_texts: Sequence[str]
+    source_lower: Sequence[int]
+    corrected_lower: Sequence[int]
+    least: list[list[float]]
+    """What a substitution costs without its characters, or one of the two marks; by source token, then by corrected token."""
+    source_moves: list[bool]
+    """Which source tokens stand somewhere in the corrected text; no other can be part of a transposition."""
+    corrected_moves: list[bool]
+
+
+def read(doc: Doc) -> Parse:
+    """What an alignment needs of a parsed text."""
+    numbers = np.ascontiguousarray(doc.to_array(["ORTH", "LOWER", "LEMMA", "POS"]).T)
+    texts = [token.text for token in doc]
+    return Parse(doc, numbers[0].tolist(), numbers[1].tolist(), texts, numbers, _open_classes()[numbers[3]])
+
+
+@functools.cache
+def _open_classes() -> npt.NDArray[np.bool_]:
+    """By spaCy's number of a coarse tag: whether it is a noun, verb, adjective or adverb."""
+    from spacy.parts_of_speech import ADJ, ADV, IDS, NOUN, VERB
+
+    found = np.zeros(max(IDS.values()) + 1, dtype=np.bool_)
+    found[[ADJ, ADV, NOUN, VERB]] = True
+    return found
+
+
+def align(source: Parse, corrected: Parse) -> Alignment:
     """The cheapest alignment of two parsed texts, as `errant.Annotator.align` finds it."""
-    from spacy.parts_of_speech import ADJ, ADV, NOUN, VERB
+    from rapidfuzz.distance import Indel
 
-    matched = _matching_end(source, corrected)
-    rows, columns = len(source) - matched, len(corrected) - matched
-    operations = _fill(_tokens(source, rows), _tokens(corrected, columns), frozenset((ADJ, ADV, NOUN, VERB)))
-    path = _trace(operations)
+    matched = _matching_end(source.orth, corrected.orth)
+    rows, columns = len(source.orth) - matched, len(corrected.orth) - matched
+    path = _trace(_fill(_unmatched(source, corrected, rows, columns), Indel.normalized_distance))
     path += [("M", rows + step, rows + step + 1, columns + step, columns + step + 1) for step in range(matched)]
-    return Alignment(source, corrected, path)
+    return Alignment(source.doc, corrected.doc, path)
 
 
-def _matching_end(source: Doc, corrected: Doc) -> int:
+def _matching_end(source: Sequence[int], corrected: Sequence[int]) -> int:
     """Tokens at the end that both texts share; the path through the matrix ends with a match of each, whatever comes before."""
     matched = 0
     for left, right in zip(reversed(source), reversed(corrected), strict=False):
-        if left.orth != right.orth:
+        if left != right:
             break
         matched += 1
     return matched
 
 
-def _tokens(parsed: Doc, count: int) -> _Tokens:
-    tokens = list(parsed[:count])
-    lower = [token.lower for token in tokens]
-    return _Tokens(
-        orth=[token.orth for token in tokens],
-        lower=lower,
-        lemma=[token.lemma for token in tokens],
-        pos=[token.pos for token in tokens],
-        text=[token.text for token in tokens],
-        lower_sums=[0, *itertools.accumulate(lower)],
+def _unmatched(source: Parse, corrected: Parse, rows: int, columns: int) -> _Unmatched:
+    same_orth, same_lower, same_lemma, same_class = source.numbers[:, :rows, None] == corrected.numbers[:, None, :columns]
+    both_open = source.is_open[:rows, None] & corrected.is_open[:columns]
+    lemma_cost = np.where(same_lemma, 0.0, _LEMMA_COST)
+    class_cost = np.where(same_class, 0.0, np.where(both_open, _OPEN_CLASS_COST, _OTHER_CLASS_COST))
+    least = np.where(same_lower, _SAME_BUT_FOR_CASE, lemma_cost + class_cost)
+    least[same_orth] = _MATCH
+    return _Unmatched(
+        source_texts=source.texts[:rows],
+        corrected_texts=corrected.texts[:columns],
+        source_lower=source.lower[:rows],
+        corrected_lower=corrected.lower[:columns],
+        least=least.tolist(),
+        source_moves=same_lower.any(axis=1).tolist(),
+        corrected_moves=same_lower.any(axis=0).tolist(),
     )
 
 
-def _fill(o: _Tokens, c: _Tokens, open_classes: frozenset[int]) -> list[list[str]]:
+def _fill(pair: _Unmatched, character_cost: Callable[[str, str], float]) -> list[list[str]]:
     """The cheapest operation that ends at each pair of positions; ties go to T, S, I, D in this order."""
-    columns = len(c.orth)
-    costs = [[float(column) for column in range(columns + 1)]]
-    operations = [["I"] * (columns + 1)]
-    for i, orth in enumerate(o.orth):
-        above, here, chosen = costs[i], [costs[i][0] + 1], ["D"]
+    above = [float(column) for column in range(len(pair.corrected_texts) + 1)]
+    costs = [above]
+    operations = [["I"] * len(above)]
+    for i, least_of_row in enumerate(pair.least):
+        text, moves = pair.source_texts[i], pair.source_moves[i]
+        cost = above[0] + 1
+        here, chosen = [cost], ["D"]
         costs.append(here)
-        for j in range(columns):
-            if orth == c.orth[j]:
-                here.append(above[j])
-                chosen.append("M")
-                continue
-            cost, operation = above[j + 1] + 1, "D"
-            if here[j] + 1 <= cost:
-                cost, operation = here[j] + 1, "I"
-            substitution = _substitution(o, c, i, j, above[j], cost, open_classes)
-            if substitution <= cost:
-                cost, operation = substitution, "S"
-            if size := _transposed(o, c, i, j, costs):
-                transposition = costs[i - size + 1][j - size + 1] + (size - 1)
-                if transposition <= cost:
-                    cost, operation = transposition, f"T{size}"
+        for j, least in enumerate(least_of_row):
+            before = above[j]
+            if least == _MATCH:
+                cost, operation = before, "M"
+            else:
+                cost, operation = cost + 1, "I"
+                if above[j + 1] + 1 < cost:
+                    cost, operation = above[j + 1] + 1, "D"
+                if before + least <= cost:
+                    substitution = before
+                    if least != _SAME_BUT_FOR_CASE:
+                        substitution = before + (least + character_cost(text, pair.corrected_texts[j]))
+                    if substitution <= cost:
+                        cost, operation = substitution, "S"
+                if moves and pair.corrected_moves[j] and (size := _transposed(pair, i, j, costs)):
+                    transposition = costs[i - size + 1][j - size + 1] + (size - 1)
+                    if transposition <= cost:
+                        cost, operation = transposition, f"T{size}"
             here.append(cost)
             chosen.append(operation)
         operations.append(chosen)
+        above = here
     return operations
 
 
-def _substitution(o: _Tokens, c: _Tokens, i: int, j: int, before: float, limit: float, open_classes: frozenset[int]) -> float:
-    """Cost up to here with token i replaced by token j, or more than `limit` where it cannot be as cheap."""
-    if o.lower[i] == c.lower[j]:
-        return before
-    cost = 0 if o.lemma[i] == c.lemma[j] else _LEMMA_COST
-    if o.pos[i] != c.pos[j]:
-        cost += _OPEN_CLASS_COST if o.pos[i] in open_classes and c.pos[j] in open_classes else _OTHER_CLASS_COST
-    if before + cost > limit:
-        return before + cost
-    return before + (cost + _character_cost(o.text[i], c.text[j]))
-
-
-def _character_cost(left: str, right: str) -> float:
-    from rapidfuzz.distance import Indel
-
-    return Indel.normalized_distance(left, right)
-
-
-def _transposed(o: _Tokens, c: _Tokens, i: int, j: int, costs: list[list[float]]) -> int:
+def _transposed(pair: _Unmatched, i: int, j: int, costs: list[list[float]]) -> int:
     """How many tokens up to i and j are the same words in another order; 0 where none are, or a match lies between."""
-    size = 2
-    while size <= i + 1 and size <= j + 1 and costs[i - size + 2][j - size + 2] != costs[i - size + 1][j - size + 1]:
-        left, right = i - size + 1, j - size + 1
-        same_sum = o.lower_sums[i + 1] - o.lower_sums[left] == c.lower_sums[j + 1] - c.lower_sums[right]
-        if same_sum and sorted(o.lower[left : i + 1]) == sorted(c.lower[right : j + 1]):
-            return size
-        size += 1
+    left, right = i - 1, j - 1
+    surplus = pair.source_lower[i] - pair.corrected_lower[j]
+    while left >= 0 and right >= 0 and costs[left + 1][right + 1] != costs[left][right]:
+        surplus += pair.source_lower[left] - pair.corrected_lower[right]
+        # Only words of the same sum can be the same words.
+        if not surplus and sorted(pair.source_lower[left : i + 1]) == sorted(pair.corrected_lower[right : j + 1]):
+            return i - left + 1
+        left, right = left - 1, right - 1
     return 0
 
 

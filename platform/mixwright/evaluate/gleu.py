@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from mixwright.evaluate.ngrams import MAX_ORDER, FloatArray, ngram_tables
+from mixwright.evaluate.ngrams import MAX_ORDER, FloatArray, IntArray, ngram_tables, token_ids
 from mixwright.evaluate.rows import check_rows
-from mixwright.evaluate.tokenize13a import tokenize_13a, tokenize_as_is
+from mixwright.evaluate.tokenize13a import one_line, word_as_is, word_tokens_13a
 
 OFFICIAL_DRAWS = 500
 _SEED_STEP = 101
@@ -97,32 +97,63 @@ def official_gleu(
     """
     check_rows(sources, outputs, references)
     counts, present = _counts(sources, outputs, references, "as_is")
-    per_row = present.sum(axis=1).astype(int).tolist()
-    rows = np.arange(len(sources))
-    totals = [counts[rows, _drawn_references(draw, per_row)].sum(axis=0) for draw in range(draws)]
-    scores = _plain_gleu(np.array(totals))
+    drawn = _drawn_references(draws, present.sum(axis=1).astype(np.int64))
+    totals = np.repeat(counts[:, :1].sum(axis=0), draws, axis=0)
+    for number in range(1, counts.shape[1]):
+        totals += (drawn == number).astype(np.float64) @ (counts[:, number] - counts[:, 0])
+    scores = _plain_gleu(totals)
     return OfficialGleu(mean=float(scores.mean()), std=float(scores.std()))
 
 
-def _drawn_references(draw: int, references_per_row: Sequence[int]) -> list[int]:
-    generator = random.Random(draw * _SEED_STEP)
-    return [generator.randint(0, count - 1) for count in references_per_row]
+def _drawn_references(draws: int, references_per_row: IntArray) -> IntArray:
+    """What `random.seed(101 * draw)`, then `random.randint(0, count - 1)` row after row draw; shape (draws, rows)."""
+    count = int(references_per_row[0])
+    if (references_per_row == count).all():
+        return _drawn_below(count, draws, len(references_per_row))
+    choices = []
+    for draw in range(draws):
+        generator = random.Random(draw * _SEED_STEP)
+        choices.append([generator.randint(0, one - 1) for one in references_per_row.tolist()])
+    return np.array(choices, dtype=np.int64)
+
+
+def _drawn_below(count: int, draws: int, rows: int) -> IntArray:
+    """The same where every row has `count` references.
+
+    Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
+    the next word where they are too large.
+    """
+    bits = count.bit_length()
+    enough = int(1.1 * rows * 2**bits / count) + 16
+    words = np.random.RandomState()
+    drawn = np.empty((draws, rows), dtype=np.int64)
+    for draw in range(draws):
+        words.seed([draw * _SEED_STEP])
+        found = 0
+        while found < rows:
+            more = words.randint(0, 1 << 32, size=enough, dtype=np.uint32) >> (32 - bits)
+            more = more[more < count][: rows - found]
+            drawn[draw, found : found + len(more)] = more
+            found += len(more)
+    return drawn
 
 
 def _counts(
     sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]], tokens: Literal["13a", "as_is"]
 ) -> tuple[FloatArray, FloatArray]:
     """The official statistics of each row against each of its R references, (N, R, K), and which references exist, (N, R)."""
-    tokenize = tokenize_13a if tokens == "13a" else tokenize_as_is
-    layers = [[tokenize(text) for text in texts] for texts in (sources, outputs)]
     most = max(map(len, references))
-    for number in range(most):
-        layers.append([tokenize(texts[number]) if number < len(texts) else () for texts in references])
-    lengths = np.array([[len(text) for text in layer] for layer in layers], dtype=np.float64)
+    layers = [list(sources), list(outputs)]
+    layers += [[texts[number] if number < len(texts) else "" for texts in references] for number in range(most)]
+    if tokens == "13a":
+        ids = token_ids([[one_line(text) for text in texts] for texts in layers], word_tokens_13a)
+    else:
+        ids = token_ids(layers, word_as_is)
+    lengths = ids.lengths.astype(np.float64)
     counts = np.empty((len(sources), most, _PLAIN))
     counts[..., 0] = lengths[1][:, None]
     counts[..., _LENGTH] = lengths[2:].T
-    for order, table in enumerate(ngram_tables(layers)):
+    for order, table in enumerate(ngram_tables(ids, range(len(layers)))):
         source, output = table.counts[:2]
         for number, reference in enumerate(table.counts[2:]):
             # An n-gram of the source that the reference does not have at all is one that should have been changed.

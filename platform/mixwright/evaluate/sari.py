@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from mixwright.errors import ScoreError
-from mixwright.evaluate.ngrams import MAX_ORDER, FloatArray, NgramTable, ngram_tables
+from mixwright.evaluate.ngrams import MAX_ORDER, FloatArray, IntArray, NgramTable, ngram_tables, token_ids
 from mixwright.evaluate.rows import check_rows
-from mixwright.evaluate.tokenize13a import tokenize_13a
+from mixwright.evaluate.tokenize13a import one_line, word_tokens_13a
 
 Backend = Literal["own", "easse"]
 
@@ -88,19 +88,21 @@ def _operation_scores(totals: FloatArray) -> FloatArray:
 
 
 def _counts(sources: Sequence[str], outputs: Sequence[str], references: Sequence[Sequence[str]]) -> FloatArray:
-    layers = [[tokenize_13a(text.lower()) for text in texts] for texts in (sources, outputs)]
+    layers = [[one_line(text.lower()) for text in texts] for texts in (sources, outputs)]
     for number in range(max(map(len, references))):
-        layers.append([tokenize_13a(texts[number].lower()) if number < len(texts) else () for texts in references])
+        layers.append([one_line(texts[number].lower()) if number < len(texts) else "" for texts in references])
+    # What matters of references is how often all of them together have an n-gram.
+    groups = [0, 1, *[2] * (len(layers) - 2)]
     per_row = np.array([len(texts) for texts in references], dtype=np.int64)
-    by_order = [_order_counts(table, per_row) for table in ngram_tables(layers)]
+    by_order = [_order_counts(table, per_row) for table in ngram_tables(token_ids(layers, word_tokens_13a), groups)]
     return np.stack(by_order, axis=-1).reshape(len(sources), -1)
 
 
-def _order_counts(table: NgramTable, references_per_row: np.ndarray) -> FloatArray:
+def _order_counts(table: NgramTable, references_per_row: IntArray) -> FloatArray:
     """Counts of one n-gram order; shape (rows, 9). Sources and outputs weigh as much as all references of the row together."""
     weight = references_per_row[table.row]
-    in_references = table.counts[2:].sum(axis=0)
-    source, output = weight * table.counts[0], weight * table.counts[1]
+    source, output, in_references = table.counts
+    source, output = weight * source, weight * output
     added, to_add = (output > 0) & (source == 0), (in_references > 0) & (source == 0)
     kept, to_keep = np.minimum(source, output), np.minimum(source, in_references)
     deleted, to_delete = source - kept, source - to_keep

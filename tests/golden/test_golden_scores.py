@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parallel_texts import Parallel, cweb, jfleg, lines
 
 from mixwright.evaluate.edit_report import edit_report
 from mixwright.evaluate.edits import EditF, Match
@@ -32,7 +31,7 @@ pytestmark = [
 
 @cache
 def _lines(name: str) -> list[str]:
-    return (DATA / name).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return lines(DATA / name)
 
 
 def _cases(name: str) -> list[Any]:
@@ -70,50 +69,6 @@ def test_expected_gleu_lies_where_more_draws_lead(case: dict[str, Any]) -> None:
     expected = metric.aggregate(metric.statistics(*texts)) / 100
     more = official_gleu(*texts, draws=4000 if case["std"] else 1)
     assert expected == pytest.approx(more.mean, abs=4 * more.std / 4000**0.5 + 1e-9)
-
-
-@dataclass(frozen=True)
-class Parallel:
-    """Tokenised sources, one system's outputs, and the texts of each annotator."""
-
-    sources: list[str]
-    outputs: list[str]
-    annotators: list[list[str]]
-
-    def first(self, rows: int) -> Parallel:
-        return Parallel(self.sources[:rows], self.outputs[:rows], [texts[:rows] for texts in self.annotators])
-
-
-def _jfleg() -> Parallel:
-    """The first reference stands in for a system."""
-    references = [_lines(f"jfleg/dev.ref{number}") for number in range(4)]
-    return Parallel(_lines("jfleg/dev.src"), references[0], references[1:])
-
-
-def _cweb(part: str) -> Parallel:
-    """A made-up system: it makes some annotator's edits, leaves some rows alone, and drops a word now and then."""
-    blocks = (DATA / f"cweb/CWEB-{part}.dev.m2").read_text(encoding="utf-8").strip().split("\n\n")
-    sources = [block.split("\n")[0].removeprefix("S ") for block in blocks]
-    corrected = [[_corrected(block, str(annotator)) for block in blocks] for annotator in range(2)]
-    rng = random.Random(part)
-    outputs = []
-    for row in zip(sources, *corrected, strict=True):
-        tokens = rng.choice(row).split()
-        if rng.random() < 0.25:
-            del tokens[rng.randrange(len(tokens))]
-        outputs.append(" ".join(tokens) or ".")
-    return Parallel(sources, outputs, corrected)
-
-
-def _corrected(block: str, annotator: str) -> str:
-    source, *edits = block.split("\n")
-    tokens: list[str] = source.split(" ")[1:]
-    for edit in reversed(edits):
-        span, kind, correction, *_, who = edit[2:].split("|||")
-        start, end = map(int, span.split())
-        if who == annotator and kind != "noop":
-            tokens[start:end] = correction.split(" ") if correction not in ("", "-NONE-") else []
-    return " ".join(tokens)
 
 
 FLAGS: dict[str, Match] = {
@@ -171,9 +126,8 @@ def _as_printed(counts: Any) -> list[str]:
 
 def _assert_equals_stock(folder: Path, texts: Parallel, *, tokenize: bool = False) -> None:
     stock = Stock(folder, texts, tokenize=tokenize)
-    references = list(zip(*texts.annotators, strict=True))
     for flag, match in FLAGS.items():
-        report = edit_report(EditF(match=match, tokenized=not tokenize).rows(texts.sources, texts.outputs, references))
+        report = edit_report(EditF(match=match, tokenized=not tokenize).rows(texts.sources, texts.outputs, texts.references))
         printed = stock.table(flag, "-cat", "3")
         assert _as_printed(report.total) == printed[-1], flag
         assert {kind: _as_printed(counts) for kind, counts in report.by_type.items()} == {
@@ -183,23 +137,23 @@ def _assert_equals_stock(folder: Path, texts: Parallel, *, tokenize: bool = Fals
 
 @pytest.mark.parametrize("part", ["G", "S"])
 def test_errant_f_half_equals_errant_compare_on_cweb(part: str, tmp_path: Path) -> None:
-    _assert_equals_stock(tmp_path, _cweb(part).first(200))
+    _assert_equals_stock(tmp_path, cweb(DATA, part).first(200))
 
 
 def test_errant_f_half_equals_errant_compare_on_jfleg(tmp_path: Path) -> None:
-    _assert_equals_stock(tmp_path, _jfleg().first(200))
+    _assert_equals_stock(tmp_path, jfleg(DATA).first(200))
 
 
 def test_errant_f_half_equals_errant_compare_on_text_that_spacy_tokenizes(tmp_path: Path) -> None:
-    _assert_equals_stock(tmp_path, _jfleg().first(60), tokenize=True)
+    _assert_equals_stock(tmp_path, jfleg(DATA).first(60), tokenize=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["G", "S"])
 def test_errant_f_half_equals_errant_compare_on_all_of_cweb(part: str, tmp_path: Path) -> None:
-    _assert_equals_stock(tmp_path, _cweb(part))
+    _assert_equals_stock(tmp_path, cweb(DATA, part))
 
 
 @pytest.mark.slow
 def test_errant_f_half_equals_errant_compare_on_all_of_jfleg(tmp_path: Path) -> None:
-    _assert_equals_stock(tmp_path, _jfleg())
+    _assert_equals_stock(tmp_path, jfleg(DATA))

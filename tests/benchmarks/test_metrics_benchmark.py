@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("MIXWRIGHT_DATA", ROOT.parent / "shared" / "data"))
+FIGURES = {
+    "errant_speedup",
+    "errant_speedup_one_core",
+    "errant_speedup_next_rung",
+    "sari_speedup",
+    "gleu_speedup",
+    "gleu_speedup_expectation",
+    "max_abs_difference",
+}
+
+
+def run(*options: str, data: Path = DATA) -> subprocess.CompletedProcess[str]:
+    paths = [str(ROOT / "platform"), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"MIXWRIGHT_DATA": str(data), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, "benchmarks/metrics.py", *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_missing_data_is_said_in_one_line(tmp_path: Path) -> None:
+    done = run("--quick", "--json", data=tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: {tmp_path}/nowhere: no such folder; set MIXWRIGHT_DATA to the folder that holds jfleg/, asset/ and cweb/\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.cluster
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there; set MIXWRIGHT_DATA")
+def test_a_quick_run_gives_the_documented_figures_the_same_scores_and_every_measurement() -> None:
+    done = run("--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert set(printed) == {"environment", "figures", "rows"}
+    assert printed["figures"].keys() >= FIGURES
+    assert printed["figures"]["max_abs_difference"] < 1e-6
+    assert {"processor", "cores", "versions", "commit"} <= printed["environment"].keys()
+    sides = {(row["what"], row["side"]) for row in printed["rows"]}
+    for what in ("jfleg", "cweb-G", "cweb-S", "asset", "jfleg-gleu"):
+        assert {(what, "stock"), (what, "mixwright")} <= sides
+    assert all(row["seconds"] > 0 for row in printed["rows"])
