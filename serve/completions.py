@@ -37,7 +37,7 @@ def add_completion_routes(app: FastAPI, backend: Continues, adapter_of: Callable
     async def chat(request: ChatRequest) -> Answer:
         turns = tuple(turn.plain() for turn in request.messages)
         adapter = adapter_of(request.model)
-        prompt = Prompt(content=turns, adapter=adapter, max_new_tokens=request.limit, stop=request.stops)
+        prompt = Prompt(content=turns, adapter=adapter, max_new_tokens=request.limit, stop=request.stops, decoding=request.decoding)
         (answer,) = await backend.complete([prompt])
         message = {"role": "assistant", "content": answer.text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
@@ -46,7 +46,11 @@ def add_completion_routes(app: FastAPI, backend: Continues, adapter_of: Callable
     @app.post("/v1/completions")
     async def completions(request: CompletionRequest) -> Answer:
         adapter, limit = adapter_of(request.model), request.max_tokens or DEFAULT_COMPLETION_TOKENS
-        prompts = [Prompt(content=prompt, adapter=adapter, max_new_tokens=limit, stop=request.stops) for prompt in request.prompts]
+        decoding = request.decoding
+        prompts = [
+            Prompt(content=prompt, adapter=adapter, max_new_tokens=limit, stop=request.stops, decoding=decoding)
+            for prompt in request.prompts
+        ]
         if request.logprobs:
             scores = await backend.token_scores(prompts, request.logprobs)
             choices = [_scored_choice(index, score) for index, score in enumerate(scores)]

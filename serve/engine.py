@@ -48,6 +48,7 @@ class Prompt:
     """None: as many as the context has room for, and no more than any request may ask for."""
     stop: tuple[str, ...] = ()
     """The answer ends before the first of these."""
+    decoding: Decoding = GREEDY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class Answerer:
         room = self.context_length - len(ids)
         new = min(MAX_NEW_TOKENS, max(1, room)) if prompt.max_new_tokens is None else prompt.max_new_tokens
         self._check_length(len(ids) + new)
-        return Request(prompt_ids=ids, adapter=prompt.adapter, max_new_tokens=new)
+        return Request(prompt_ids=ids, adapter=prompt.adapter, max_new_tokens=new, decoding=prompt.decoding)
 
     def _ids(self, content: tuple[Mapping[str, str], ...] | str | tuple[int, ...]) -> tuple[int, ...]:
         if isinstance(content, str):

@@ -1,15 +1,18 @@
 """The part of OpenAI's interface that is served, as types; the official clients and evaluation harnesses speak it.
 
 What a client may send is checked here. Keys that would change an answer in a way that is not there yet are refused by name
-instead of being ignored; `seed`, `top_p` and `user` make no difference to greedy decoding and are taken.
+instead of being ignored. A temperature left out is 0, and not OpenAI's 1: evaluations want greedy answers. `seed`, `top_p` and `user` make no
+difference to these and are taken.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
 from serve.schema import MAX_CHARACTERS, MAX_NEW_TOKENS, MAX_TEXTS, Body, Text
 
 MAX_TURNS = 256
@@ -29,15 +32,16 @@ class Options(Body):
     max_tokens: Limit | None = None
     stop: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
-    temperature: float | None = None
-    """Only 0 so far, and left out means 0."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    """Left out means 0, greedy."""
     n: int | None = None
-    """Only 1: greedy decoding has one answer."""
+    """Only 1."""
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     """Only 0, both of them."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     seed: int | None = None
+    """Of a sampled answer; left out, the same request draws another answer each time."""
     user: str | None = None
 
     @property
@@ -46,6 +50,13 @@ class Options(Body):
         found = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
         return tuple(stop for stop in found if stop)
 
+    @property
+    def decoding(self) -> Decoding:
+        if not self.temperature:
+            return GREEDY
+        seed = secrets.randbits(31) if self.seed is None else self.seed % 2**31
+        return Decoding(temperature=self.temperature, top_p=1.0 if self.top_p is None else self.top_p, seed=seed)
+
     @field_validator("stream")
     @classmethod
     def _whole_answers(cls, value: bool | None) -> bool | None:
@@ -53,18 +64,25 @@ class Options(Body):
             raise ValueError("streaming is not there yet; leave it out or send false")
         return value
 
-    @field_validator("temperature", "presence_penalty", "frequency_penalty")
+    @field_validator("temperature")
     @classmethod
-    def _greedy(cls, value: float | None) -> float | None:
+    def _warm_or_greedy(cls, value: float | None) -> float | None:
+        if value and value < LOWEST_TEMPERATURE:
+            raise ValueError(f"must be 0 or at least {LOWEST_TEMPERATURE}, got {value:g}; 0 is greedy")
+        return value
+
+    @field_validator("presence_penalty", "frequency_penalty")
+    @classmethod
+    def _no_penalty(cls, value: float | None) -> float | None:
         if value:
-            raise ValueError(f"decoding is greedy, got {value:g}; leave it out or send 0")
+            raise ValueError(f"is not there, got {value:g}; leave it out or send 0")
         return value
 
     @field_validator("n")
     @classmethod
     def _one(cls, value: int | None) -> int | None:
         if value not in (None, 1):
-            raise ValueError(f"greedy decoding has one answer, got {value}; leave it out or send 1")
+            raise ValueError(f"a request has one answer, got {value}; leave it out or send 1")
         return value
 
 

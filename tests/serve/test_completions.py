@@ -11,6 +11,7 @@ from serve.front import BusyError, Front, LocalBackend, make_app
 from tests.serve.running import running
 
 from mixwright.config import ModelConfig
+from mixwright.decoding import Decoding
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
 from mixwright.generate.engine import Request
@@ -108,13 +109,27 @@ def test_settings_that_say_greedy_are_taken(client):
     assert answer.choices[0].message.content == "He go home."
 
 
+def test_a_temperature_reaches_the_engine_with_its_seed(client, engine):
+    chat(client, temperature=0.7, top_p=0.9, seed=7)
+    assert engine.batches[-1][0].decoding == Decoding(temperature=0.7, top_p=0.9, seed=7)
+    client.completions.create(model="base", prompt="x", temperature=0.5, seed=3)
+    assert engine.batches[-1][0].decoding == Decoding(temperature=0.5, seed=3)
+
+
+def test_without_a_seed_each_request_draws_anew(client, engine):
+    for _ in range(2):
+        chat(client, temperature=0.7)
+    assert engine.batches[-1][0].decoding.seed != engine.batches[-2][0].decoding.seed
+
+
 @pytest.mark.parametrize(
     ("changes", "param", "words"),
     [
         ({"stream": True}, "stream", "stream: streaming is not there yet; leave it out or send false"),
-        ({"temperature": 0.7}, "temperature", "temperature: decoding is greedy, got 0.7; leave it out or send 0"),
-        ({"presence_penalty": 1.0}, "presence_penalty", "presence_penalty: decoding is greedy"),
-        ({"n": 2}, "n", "n: greedy decoding has one answer, got 2"),
+        ({"temperature": 3.0}, "temperature", "temperature: input should be less than or equal to 2"),
+        ({"temperature": 0.001}, "temperature", "temperature: must be 0 or at least 0.01, got 0.001; 0 is greedy"),
+        ({"presence_penalty": 1.0}, "presence_penalty", "presence_penalty: is not there, got 1"),
+        ({"n": 2}, "n", "n: a request has one answer, got 2"),
         ({"max_tokens": 0}, "max_tokens", "max_tokens: input should be greater than or equal to 1"),
         ({"messages": []}, "messages", "messages: "),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages", "messages.0.role: "),

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixwright.decoding import Decoding
 from mixwright.generate.padding import left_pad
@@ -66,7 +66,8 @@ def _penalised(scores: torch.Tensor, answers: Sequence[Answer], penalty: float) 
     from transformers import RepetitionPenaltyLogitsProcessor
 
     said = left_pad([(*answer.prompt_ids, *answer.output) for answer in answers], 0, scores.device)
-    return RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=said.padding)(said.ids_BT, scores)
+    penalised: torch.Tensor = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=said.padding)(said.ids_BT, scores)
+    return penalised
 
 
 def _drawn(scores: torch.Tensor, answers: Sequence[Answer], decoding: Decoding) -> torch.Tensor:
@@ -79,7 +80,7 @@ def _drawn(scores: torch.Tensor, answers: Sequence[Answer], decoding: Decoding) 
         warpers.append(TopKLogitsWarper(decoding.top_k))
     if decoding.top_p < 1.0:
         warpers.append(TopPLogitsWarper(decoding.top_p))
-    said = torch.empty(0)  # none of these looks at the tokens so far
+    said: Any = torch.empty(0)  # none of these looks at the tokens so far
     cumulative_BV = warpers(said, scores).softmax(-1, dtype=torch.float64).cumsum(-1)
     numbers = [answer.random.random() for answer in answers]
     at_B1 = torch.tensor(numbers, dtype=torch.float64, device=scores.device)[:, None] * cumulative_BV[:, -1:]
