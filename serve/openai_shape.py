@@ -1,8 +1,8 @@
 """The part of OpenAI's interface that is served, as types; the official clients and evaluation harnesses speak it.
 
 What a client may send is checked here. Keys that would change an answer in a way that is not there yet are refused by name
-instead of being ignored. A temperature left out is 0, and not OpenAI's 1: evaluations want greedy answers. `seed`, `top_p` and `user` make no
-difference to these and are taken.
+instead of being ignored. A temperature left out is 0, and not OpenAI's 1: evaluations want greedy answers. `seed`, `top_p` and
+`user` make no difference to these and are taken.
 """
 
 from __future__ import annotations
