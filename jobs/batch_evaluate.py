@@ -142,7 +142,7 @@ def _add_outside_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="KEY=VALUE",
         help="part of the request, null leaves it out; repeatable (default: temperature=0, max_tokens as the configuration says)",
     )
-    group.add_argument("--openai-timeout", type=float, default=60.0, metavar="S", help="seconds for one try (default %(default)g)")
+    group.add_argument("--openai-timeout", type=float, default=300.0, metavar="S", help="seconds for one try (default %(default)g)")
     group.add_argument("--shots", default="0", metavar="K,K", help="worked examples before each question, a row each (default 0)")
     group.add_argument("--requests-per-minute", type=float, metavar="N", help="at most so many (default: no limit)")
     group.add_argument("--prices", type=Path, metavar="FILE", help="YAML: model -> {input, output}, USD a million tokens")

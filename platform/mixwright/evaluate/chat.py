@@ -145,7 +145,7 @@ class ChatEndpoint:
         options: Mapping[str, Any],
         requests_per_minute: float | None = None,
         retries: int = 8,
-        timeout_s: float = 60.0,
+        timeout_s: float = 300.0,
     ) -> None:
         """Asks nothing yet.
 
