@@ -20,7 +20,7 @@ from tests.report.made_up_run import METRICS, make_record, make_run, make_trials
 
 from mixwright import report
 from mixwright.evaluate.parsing import SPACY_MODELS
-from mixwright.evaluate.runner import differences, score_predictions
+from mixwright.evaluate.runner import compare, score_predictions
 from mixwright.evaluate.tokenize13a import tokenize_13a
 from mixwright.records import BASE, COPY, Prediction, SystemRecord, read_jsonl, to_json, write_text
 from mixwright.scenarios import load_scenario
@@ -41,7 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         SystemRecord(
             name=name,
             scores=score_predictions(scenario, answers[name], "test", draws=DRAWS, seed=0),
-            differences=() if name == BASE else differences(scenario, answers[BASE], answers[name], draws=DRAWS, seed=0),
+            differences=()
+            if name == BASE
+            else compare(scenario, answers[BASE], answers[name], draws=DRAWS, seed=0, interesting=3.0).differences,
             trial_id="t03" if name == "best" else "",
         )
         for name in SYSTEMS
