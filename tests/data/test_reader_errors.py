@@ -102,6 +102,13 @@ def test_aligned_files_of_different_length_are_both_counted(tmp_path):
     assert re.search(r"r: has 2 lines, .*s has 3; aligned files must have as many lines", text)
 
 
+def test_a_hole_in_one_of_several_reference_files_is_named_by_file_and_line(tmp_path):
+    for name, content in (("s", "a\nb\n"), ("r0", "A\nB\n"), ("r1", "A\n \n")):
+        write(tmp_path / name, content)
+    text = message(tmp_path, "parallel", path="s", references=("r0", "r1"), task="t")
+    assert "r1:2: is blank where other reference files have text; fill the hole" in text
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

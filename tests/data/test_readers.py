@@ -124,9 +124,18 @@ def test_m2_folder_is_read_file_by_file_each_a_group(tmp_path):
 def test_parallel_lines_carry_all_their_references(tmp_path):
     write(tmp_path / "s", "He do it .\nFine .\n")
     write(tmp_path / "r0", "He does it .\nFine .\n")
-    write(tmp_path / "r1", "He did it .\n\n")
+    write(tmp_path / "r1", "He did it .\nFine .\n")
     made = reading(tmp_path, "parallel", path="s", references=("r0", "r1"), task="fluency")
-    assert contents(made) == [("He do it.", ("He does it.", "He did it.")), ("Fine.", ("Fine.",))]
+    assert contents(made) == [("He do it.", ("He does it.", "He did it.")), ("Fine.", ("Fine.", "Fine."))]
+
+
+def test_a_line_that_is_blank_in_all_reference_files_is_left_out_and_counted(tmp_path):
+    write(tmp_path / "s", "a b\nc d\n")
+    write(tmp_path / "r0", "A b\n\n")
+    write(tmp_path / "r1", "A B\n \n")
+    made = reading(tmp_path, "parallel", path="s", references=("r0", "r1"), task="fluency")
+    assert len(made.examples) == 1
+    assert made.left_out == {"no answer": 1}
 
 
 def test_parallel_reads_windows_line_ends_a_missing_last_one_and_a_byte_order_mark(tmp_path):

@@ -15,13 +15,24 @@ def rows(source: SourceConfig, root: Path, left_out: Counter[str]) -> Iterator[R
     """A row a line, numbered from 1.
 
     Raises:
-        DataError: a file cannot be read, or the files differ in length.
+        DataError: a file cannot be read, the files differ in length, or a line has some of its references and not all.
     """
     path = source_path(source, root)
     texts = read_lines(path)
     columns = [_aligned(root / name, path, len(texts)) for name in source.references]
     for number, (text, *references) in enumerate(zip(texts, *columns, strict=True), start=1):
+        _check_whole(references, source, number)
         yield Row(place=str(number), text=text, references=tuple(references))
+
+
+def _check_whole(references: list[str], source: SourceConfig, number: int) -> None:
+    """A hole would score its row against fewer references than the others, which lowers the score and does not show."""
+    blank = [name for name, text in zip(source.references, references, strict=True) if not text.strip()]
+    if blank and len(blank) < len(references):
+        raise DataError(
+            f"{blank[0]}:{number}: is blank where other reference files have text; fill the hole, or blank the line in all of them "
+            "to leave the row out"
+        )
 
 
 def _aligned(path: Path, sources: Path, expected: int) -> list[str]:
