@@ -1,6 +1,6 @@
 """Are our scores those of the stock tools, and how much sooner are they there?
 
-    python benchmarks/metrics.py [--quick] [--json]
+    python benchmarks/metrics.py [--quick] [--rounds N] [--json]
 
 errant_speedup               Ours: `EditF.rows` with nothing in memory, edits as Ray tasks on all CPUs. Rival: `errant_parallel`
                              for the outputs, again for the references, then `errant_compare -cat 3`.
@@ -80,7 +80,6 @@ def main() -> int:
     data, before = data_folder(), load()
     texts = {"jfleg": jfleg(data), "cweb-G": cweb(data, "G"), "cweb-S": cweb(data, "S")}
     simplifications = asset(data)
-    rounds = 3
     if options.quick:
         texts = {name: some.first(80) for name, some in texts.items()}
         simplifications = simplifications.first(400)
@@ -88,7 +87,7 @@ def main() -> int:
     with silent_cluster(), tempfile.TemporaryDirectory() as folder:
         _, ray_start = timed(lambda: warm_workers(jfleg(data).first(64)))
         stock = StockErrant(Path(folder))
-        for number in range(rounds):
+        for number in range(options.rounds):
             for name, some in texts.items():
                 errant_round(stock, name, some, number, notes)
             sari_round(simplifications, number, notes)

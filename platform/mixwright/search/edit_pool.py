@@ -26,6 +26,8 @@ PAYS_FROM_PAIRS = 10_000
 
 _TASKS_A_CPU = 4
 """More than one, so that a CPU that was given easy rows takes more of them."""
+_LEAST_PAIRS_A_TASK = 100
+"""Below that, close copies no longer stand together and a parse costs more."""
 _LONGEST_SILENCE_S = 300.0
 
 
@@ -52,7 +54,8 @@ def find_edits(pairs: Sequence[Pair], *, tokenized: bool, cpus: int) -> list[tup
     Raises:
         ScoreError: a task failed, or none has come back for five minutes.
     """
-    shares = _shares(pairs, cpus * _TASKS_A_CPU)
+    most_tasks = max(cpus, min(cpus * _TASKS_A_CPU, len(pairs) // _LEAST_PAIRS_A_TASK))
+    shares = _shares(pairs, most_tasks)
     logger.info("edits of %d pairs of texts on %d CPUs", len(pairs), cpus)
     tasks = [_find.remote([pairs[number] for number in share], tokenized) for share in shares]
     try:
