@@ -100,9 +100,9 @@ def test_an_outside_model_is_a_row_zero_shot_and_few_shot(evaluate, server, tmp_
     prices.write_text(f"{MODEL}: {{input: 1000, output: 1000}}")
     folder = evaluate(shots="0,2", prices=prices)
     scores = json.loads((folder / "scores-dev.json").read_text())
-    names = ["copy", MODEL, f"{MODEL}-2shot"]
+    names = ["copy", "human", MODEL, f"{MODEL}-2shot"]
     assert [system["name"] for system in scores["systems"]] == names
-    _, plain, shown = scores["systems"]
+    _, _, plain, shown = scores["systems"]
     assert plain["usage"] == {"requests": 12, "prompt_tokens": 120, "completion_tokens": 48, "usd": pytest.approx(0.168)}
     assert plain["decoding"] == {"max_tokens": 60, "temperature": 0}
     assert shown["decoding"]["shots"] == {"fluency": 2, "clarity": 2, "paraphrasing": 0}
@@ -116,7 +116,7 @@ def test_an_outside_model_is_a_row_zero_shot_and_few_shot(evaluate, server, tmp_
 def test_ours_and_an_outside_model_stand_in_one_table(evaluate, our_url, capsys):
     folder = evaluate("--adapter=base", "--adapter=formal", url=our_url)
     scores = json.loads((folder / "scores-dev.json").read_text())
-    assert [system["name"] for system in scores["systems"]] == ["copy", "base", "formal", MODEL]
+    assert [system["name"] for system in scores["systems"]] == ["copy", "human", "base", "formal", MODEL]
     assert {score["n"] for system in scores["systems"] for score in system["scores"]} == {4}
     outside = scores["systems"][-1]
     assert {item["task"] for item in outside["differences"]} == {*TASKS, "mean of seen", "mean of unseen"}
@@ -130,7 +130,7 @@ def test_our_own_endpoint_asked_as_an_outside_one_gives_the_same_answers(evaluat
         for name in ("formal", "base_formal")
     ]
     assert outputs[0] == outputs[1]
-    formal, outside = json.loads((folder / "scores-dev.json").read_text())["systems"][1:]
+    formal, outside = json.loads((folder / "scores-dev.json").read_text())["systems"][2:]
     assert [score["value"] for score in formal["scores"]] == [score["value"] for score in outside["scores"]]
     texts = [item.text for item in read_jsonl(folder / "predictions" / "dev-formal.jsonl", Prediction)]
     assert outside["usage"].get("truncated", 0) == sum(len(f"formal: {text}") >= 60 for text in texts)
