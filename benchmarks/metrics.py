@@ -12,6 +12,7 @@ sari_speedup                 Ours: `Sari`, caches empty. Rival: the plain defini
 sari_speedup_next_rung       Ours: the same with the words of earlier rungs known. Rival: the same.
 gleu_speedup                 Ours: `official_gleu`, the official script's own 500 draws of references. Rival: the plain
                              definition, which goes row by row and draw by draw as that script does.
+gleu_speedup_next_rung       Ours: the same with the draws of earlier rungs known. Rival: the same.
 gleu_speedup_expectation     Ours: `Gleu`, the exact expectation over all draws. Rival: the same.
 max_abs_difference           The largest difference between our score and the rival's on a scale of 100: SARI, GLEU's mean and
                              standard deviation, and all that `errant_compare` prints, error type by error type, under -cs,
@@ -46,7 +47,7 @@ from mixwright.errors import run_job
 from mixwright.evaluate import parsing
 from mixwright.evaluate.edit_report import EditReport, edit_report
 from mixwright.evaluate.edits import EditCounts, EditF, Match
-from mixwright.evaluate.gleu import Gleu, official_gleu
+from mixwright.evaluate.gleu import Gleu, drawn_below, official_gleu
 from mixwright.evaluate.sari import Sari
 from mixwright.evaluate.tokenize13a import word_tokens_13a
 
@@ -108,6 +109,7 @@ def speedups(rows: Sequence[Measurement]) -> dict[str, float]:
         "sari_speedup": speedup(rows, OURS, RIVAL, SARI),
         "sari_speedup_next_rung": speedup(rows, NEXT_RUNG, RIVAL, SARI),
         "gleu_speedup": speedup(rows, OURS, RIVAL, GLEU),
+        "gleu_speedup_next_rung": speedup(rows, NEXT_RUNG, RIVAL, GLEU),
         "gleu_speedup_expectation": speedup(rows, EXPECTATION, RIVAL, GLEU),
     }
 
@@ -233,8 +235,10 @@ def gleu_round(texts: Parallel, number: int, notes: Notes) -> None:
         return [100 * mean, 100 * std]
 
     def ours() -> list[float]:
-        drawn, seconds = timed(lambda: official_gleu(*rows, draws=DRAWS))
-        notes.take(GLEU, OURS, number, seconds)
+        drawn_below.cache_clear()
+        for side in (OURS, NEXT_RUNG):
+            drawn, seconds = timed(lambda: official_gleu(*rows, draws=DRAWS))
+            notes.take(GLEU, side, number, seconds)
         metric = Gleu(tokens="as_is")
         _, seconds = timed(lambda: metric.aggregate(metric.statistics(*rows)))
         notes.take(GLEU, EXPECTATION, number, seconds)

@@ -10,6 +10,7 @@ several references).
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ _SEED_STEP = 101
 _PLAIN = 2 + 2 * MAX_ORDER
 """Output length, reference length, then a numerator and a denominator for each order: the official script's statistics."""
 _LENGTH = 1
+_OUTPUT = 1
+"""The group of the outputs' n-grams, between the sources' and those of the references."""
 _RANDOM = [_LENGTH, *range(2, _PLAIN, 2)]
 """Columns that depend on the chosen reference: its length and the four numerators."""
 _PAIRS = np.triu_indices(len(_RANDOM))
@@ -109,7 +112,7 @@ def _drawn_references(draws: int, references_per_row: IntArray) -> IntArray:
     """What `random.seed(101 * draw)`, then `random.randint(0, count - 1)` row after row draw; shape (draws, rows)."""
     count = int(references_per_row[0])
     if (references_per_row == count).all():
-        return _drawn_below(count, draws, len(references_per_row))
+        return drawn_below(count, draws, len(references_per_row))
     choices = []
     for draw in range(draws):
         generator = random.Random(draw * _SEED_STEP)
@@ -117,8 +120,9 @@ def _drawn_references(draws: int, references_per_row: IntArray) -> IntArray:
     return np.array(choices, dtype=np.int64)
 
 
-def _drawn_below(count: int, draws: int, rows: int) -> IntArray:
-    """The same where every row has `count` references.
+@functools.lru_cache(maxsize=8)
+def drawn_below(count: int, draws: int, rows: int) -> IntArray:
+    """The same where every row has `count` references; kept, since all systems of a table meet the same draws.
 
     Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
     the next word where they are too large.
@@ -153,7 +157,8 @@ def _counts(
     counts = np.empty((len(sources), most, _PLAIN))
     counts[..., 0] = lengths[1][:, None]
     counts[..., _LENGTH] = lengths[2:].T
-    for order, table in enumerate(ngram_tables(ids, range(len(layers)))):
+    for order, whole_table in enumerate(ngram_tables(ids, range(len(layers)))):
+        table = whole_table.of_group(_OUTPUT)  # what the output does not say matches nothing
         source, output = table.counts[:2]
         for number, reference in enumerate(table.counts[2:]):
             # An n-gram of the source that the reference does not have at all is one that should have been changed.

@@ -48,6 +48,11 @@ class NgramTable:
         """Adds up the values of each row's cells; shape (rows,)."""
         return np.bincount(self.row, weights=values, minlength=self.rows).astype(np.float64, copy=False)
 
+    def of_group(self, group: int) -> NgramTable:
+        """The cells alone whose n-gram stands in a text of this group."""
+        there = np.flatnonzero(self.counts[group])
+        return NgramTable(counts=self.counts[:, there], row=self.row[there], rows=self.rows)
+
 
 def token_ids(layers: Sequence[Sequence[str]], tokens_of: Callable[[str], Sequence[str]]) -> TokenIds:
     """Cuts texts at white space and each different word by `tokens_of`.
