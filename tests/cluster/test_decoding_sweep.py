@@ -111,6 +111,7 @@ def test_the_adapter_is_kept_as_it_is_and_its_score_is_that_of_the_adapter(
     assert "repetition_penalty=1.5" in report
 
 
+@pytest.mark.slow
 def test_a_trial_whose_record_was_lost_is_asked_again_and_answers_the_same(finished: tuple[Path, Path, list[str]]) -> None:
     space, run_dir, port = finished
     before = read_trials(run_dir)
@@ -146,6 +147,7 @@ def test_an_adapter_that_cannot_be_asked_is_told_before_anything_starts(tiny_mod
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_another_models_adapter_is_a_cause_and_no_score(tiny_model: Path, tmp_path: Path) -> None:
     folder = write_adapter(tmp_path / "best", tiny_model)
     settings = json.loads((folder / "adapter_config.json").read_text())

@@ -95,6 +95,7 @@ def test_how_a_system_answers_is_its_own_and_stands_in_its_records(url, tmp_path
         max_new_tokens=80,
         draws=100,
         seed=0,
+        interesting_difference=3.0,
         decoding=Decoding(repetition_penalty=1.1),
         own={"formal": EvaluationConfig(max_new_tokens=6, decoding=Decoding(num_beams=3))},
     )
