@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
 
@@ -87,9 +88,10 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         check_resources(config)
         run = open_run(run_dir, config, resume=resume)
         run.write_json(DATA_FILE, data.report)
+        described = environment.describe()  # at the start: the checkout may have moved on by the end
         logger.info("[2/4] search: %d trials", config.search.trials)
         result = search(config, scenario, data, run)
-        record = keep_best(config, result, data, run, {**seconds, "search": result.seconds})
+        record = keep_best(config, result, data, run, described, {**seconds, "search": result.seconds})
 
         logger.info("[3/4] endpoint")
         started = time.monotonic()
@@ -109,12 +111,17 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
 
 
 def keep_best(
-    config: SweepConfig, result: SearchResult, data: PreparedData, run: RunFolder, seconds: dict[str, float]
+    config: SweepConfig,
+    result: SearchResult,
+    data: PreparedData,
+    run: RunFolder,
+    described: dict[str, Any],
+    seconds: dict[str, float],
 ) -> RunRecord:
     """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
     choice = choose_best(result.trials, result.base.objectives, config.search.objective)
     run.keep_adapter(run.path / choice.trial.adapter, BEST)
-    record = searched_record(config, result, choice, data.report, environment.describe(), seconds)
+    record = searched_record(config, result, choice, data.report, described, seconds)
     run.write_result(record)
     logger.info("best: %s, %s", choice.trial.trial_id, choice.reason)
     return record
