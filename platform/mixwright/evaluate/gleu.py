@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mixwright.evaluate.ngrams import MAX_ORDER, FloatArray, IntArray, ngram_tables, token_ids
 from mixwright.evaluate.rows import check_rows
@@ -108,7 +109,7 @@ def official_gleu(
     return OfficialGleu(mean=float(scores.mean()), std=float(scores.std()))
 
 
-def _drawn_references(draws: int, references_per_row: IntArray) -> IntArray:
+def _drawn_references(draws: int, references_per_row: IntArray) -> npt.NDArray[np.integer]:
     """What `random.seed(101 * draw)`, then `random.randint(0, count - 1)` row after row draw; shape (draws, rows)."""
     count = int(references_per_row[0])
     if (references_per_row == count).all():
@@ -121,25 +122,25 @@ def _drawn_references(draws: int, references_per_row: IntArray) -> IntArray:
 
 
 @functools.lru_cache(maxsize=8)
-def drawn_below(count: int, draws: int, rows: int) -> IntArray:
+def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.uint32]:
     """The same where every row has `count` references; kept, since all systems of a table meet the same draws.
 
     Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
     the next word where they are too large.
     """
     bits = count.bit_length()
-    enough = int(1.1 * rows * 2**bits / count) + 16
-    words = np.random.RandomState()
-    drawn = np.empty((draws, rows), dtype=np.int64)
+    usable_share = count / 2**bits
+    enough = int((rows + 10 * math.sqrt(rows * (1 - usable_share))) / usable_share) + 64  # ten standard deviations more than needed
+    generator = np.random.RandomState()
+    words = np.empty((draws, enough), dtype=np.uint32)
     for draw in range(draws):
-        words.seed([draw * _SEED_STEP])
-        found = 0
-        while found < rows:
-            more = words.randint(0, 1 << 32, size=enough, dtype=np.uint32) >> (32 - bits)
-            more = more[more < count][: rows - found]
-            drawn[draw, found : found + len(more)] = more
-            found += len(more)
-    return drawn
+        generator.seed([draw * _SEED_STEP])
+        words[draw] = generator.randint(0, 1 << 32, size=enough, dtype=np.uint32)
+    words >>= 32 - bits
+    usable = words < count
+    found = usable.cumsum(axis=1, dtype=np.int32)
+    assert found[:, -1].min() >= rows
+    return words[usable & (found <= rows)].reshape(draws, rows)
 
 
 def _counts(
