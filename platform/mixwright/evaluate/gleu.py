@@ -122,7 +122,7 @@ def _drawn_references(draws: int, references_per_row: IntArray) -> npt.NDArray[n
 
 
 @functools.lru_cache(maxsize=8)
-def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.uint32]:
+def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.integer]:
     """The same where every row has `count` references; kept, since all systems of a table meet the same draws.
 
     Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
@@ -136,11 +136,11 @@ def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.uint32]:
     for draw in range(draws):
         generator.seed([draw * _SEED_STEP])
         words[draw] = generator.randint(0, 1 << 32, size=enough, dtype=np.uint32)
-    words >>= 32 - bits
-    usable = words < count
+    drawn = (words >> (32 - bits)).astype(np.uint8 if count < 256 else np.uint32)
+    usable = drawn < count
     found = usable.cumsum(axis=1, dtype=np.int32)
     assert found[:, -1].min() >= rows
-    return words[usable & (found <= rows)].reshape(draws, rows)
+    return drawn[usable & (found <= rows)].reshape(draws, rows)
 
 
 def _counts(

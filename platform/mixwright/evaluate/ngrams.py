@@ -107,16 +107,16 @@ def ngram_tables(tokens: TokenIds, group_of_layer: Sequence[int]) -> Iterator[Ng
     new_of_order = list(itertools.accumulate((_changed(column) for column in (cell, *followers)), np.logical_or))
     # The same n-gram in texts of one group stands here once, with its number of times.
     distinct = np.flatnonzero(new_of_order[-1] | _changed(group))
-    times = np.diff(distinct, append=len(cell))
+    times = np.diff(distinct, append=len(cell)).astype(np.float64)
+    row, group = row_of_cell[cell[distinct]], group[distinct]
+    inside = np.arange(len(distinct))
     for new, last in zip(new_of_order, [cell + 1, *followers], strict=True):
-        inside = last[distinct] > 0
-        first = new[distinct][inside]
+        inside = inside[last[distinct[inside]] > 0]  # an n-gram that is cut by the text's end has no longer one either
+        first = new[distinct[inside]]
         which = np.cumsum(first) - 1
-        cells = int(first.sum())
-        flat = np.bincount(group[distinct][inside] * cells + which, weights=times[inside], minlength=groups * cells)
-        yield NgramTable(
-            counts=flat.astype(np.int64).reshape(groups, cells), row=row_of_cell[cell[distinct][inside][first]], rows=rows
-        )
+        cells = int(which[-1]) + 1 if len(which) else 0
+        flat = np.bincount(group[inside] * cells + which, weights=times[inside], minlength=groups * cells)
+        yield NgramTable(counts=flat.astype(np.int64).reshape(groups, cells), row=row[inside[first]], rows=rows)
 
 
 def _following(number: IntArray, left: IntArray, distance: int) -> IntArray:
