@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ def official_gleu(
     return OfficialGleu(mean=float(scores.mean()), std=float(scores.std()))
 
 
-def _drawn_references(draws: int, references_per_row: IntArray) -> npt.NDArray[np.integer]:
+def _drawn_references(draws: int, references_per_row: IntArray) -> npt.NDArray[np.unsignedinteger]:
     """What `random.seed(101 * draw)`, then `random.randint(0, count - 1)` row after row draw; shape (draws, rows)."""
     count = int(references_per_row[0])
     if (references_per_row == count).all():
@@ -118,11 +118,11 @@ def _drawn_references(draws: int, references_per_row: IntArray) -> npt.NDArray[n
     for draw in range(draws):
         generator = random.Random(draw * _SEED_STEP)
         choices.append([generator.randint(0, one - 1) for one in references_per_row.tolist()])
-    return np.array(choices, dtype=np.int64)
+    return np.array(choices, dtype=np.uint32)
 
 
 @functools.lru_cache(maxsize=8)
-def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.integer]:
+def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.unsignedinteger]:
     """The same where every row has `count` references; kept, since all systems of a table meet the same draws.
 
     Python's generator is a Mersenne twister, whose words numpy gives many at a time. Python takes the top bits of each word, and
@@ -136,11 +136,12 @@ def drawn_below(count: int, draws: int, rows: int) -> npt.NDArray[np.integer]:
     for draw in range(draws):
         generator.seed([draw * _SEED_STEP])
         words[draw] = generator.randint(0, 1 << 32, size=enough, dtype=np.uint32)
-    drawn = (words >> (32 - bits)).astype(np.uint8 if count < 256 else np.uint32)
+    drawn: Any = (words >> (32 - bits)).astype(np.uint8 if count < 256 else np.uint32)
     usable = drawn < count
     found = usable.cumsum(axis=1, dtype=np.int32)
     assert found[:, -1].min() >= rows
-    return drawn[usable & (found <= rows)].reshape(draws, rows)
+    chosen: npt.NDArray[np.unsignedinteger] = drawn[usable & (found <= rows)].reshape(draws, rows)
+    return chosen
 
 
 def _counts(
