@@ -196,15 +196,17 @@ def load_answerer(endpoint: Endpoint) -> Answerer:
     folders = {name: Path(folder) for name, folder in endpoint.adapters.items()}
     engine = load_engine(base, folders, batch_size=endpoint.serve.max_batch_size)
 
-    def score(rows: Sequence[Rendered], adapter: str) -> ResponseLoss:
+    def through(adapter: str) -> tuple[Any, str]:
+        """The model that answers for an adapter, and the adapter's name in it."""
         whole = engine.tuned.get(adapter)
-        if whole is not None:
-            return response_loss(whole, base.tokenizer, rows, adapter=BASE)
-        return response_loss(engine.model, base.tokenizer, rows, adapter=adapter)
+        return (engine.model, adapter) if whole is None else (whole, BASE)
+
+    def score(rows: Sequence[Rendered], adapter: str) -> ResponseLoss:
+        model, name = through(adapter)
+        return response_loss(model, base.tokenizer, rows, adapter=name)
 
     def token_likelihoods(prompts: Sequence[tuple[int, ...]], adapter: str, top: int) -> list[Likelihood]:
-        whole = engine.tuned.get(adapter)
-        model, name = (engine.model, adapter) if whole is None else (whole, BASE)
+        model, name = through(adapter)
         return likelihoods(model, prompts, pad_id=base.tokenizer.pad_token_id, top=top, adapter=name)
 
     return Answerer(
