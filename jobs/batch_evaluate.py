@@ -38,9 +38,8 @@ from mixwright.evaluate.chat import (
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.export import exported_rows
 from mixwright.evaluate.prices import Price, load_prices
-from mixwright.evaluate.runner import evaluation_rows
 from mixwright.evaluate.shots import choose_shots
-from mixwright.evaluate.systems import Questions, evaluate_systems
+from mixwright.evaluate.systems import Questions, evaluate_systems, questions_of
 from mixwright.evaluate.tables import table_lines
 from mixwright.records import GENERIC, Split, to_json, write_jsonl, write_text
 from mixwright.scenarios import Scenario, load_scenario
@@ -166,7 +165,7 @@ def _space(arguments: argparse.Namespace, client: EndpointClient) -> Path:
 def _questions(
     config: SweepConfig, scenario: Scenario, data: PreparedData, tasks: str, split: Split, rows: int | None
 ) -> Questions:
-    settings, seed = config.evaluation, config.search.seed
+    settings = config.evaluation
     chosen = [task.name for task in scenario.tasks] if tasks == "all" else [name.strip() for name in tasks.split(",")]
     for name in chosen:
         scenario.task(name)
@@ -174,17 +173,8 @@ def _questions(
         raise ConfigError(f"--rows: must be at least 1, got {rows}")
     examples = getattr(data, split)
     count = rows or (settings.dev_rows if split == "dev" else settings.test_rows)
-    return Questions(
-        scenario=scenario,
-        split=split,
-        rows=evaluation_rows(scenario, {name: examples[name] for name in chosen}, rows=count, seed=seed),
-        generic=examples.get(GENERIC, ())[: settings.retention_rows],
-        max_new_tokens=settings.max_new_tokens,
-        draws=settings.bootstrap_draws,
-        seed=seed,
-        interesting_difference=settings.interesting_difference,
-        decoding=settings.decoding,
-    )
+    asked = {name: examples[name] for name in chosen} | {GENERIC: examples.get(GENERIC, ())}
+    return questions_of(config, scenario, split, asked, rows=count)
 
 
 @contextlib.contextmanager

@@ -21,9 +21,8 @@ from mixwright.config import EvaluationConfig, SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, drop_long, prepare
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
-from mixwright.evaluate.runner import evaluation_rows
-from mixwright.evaluate.systems import Questions, evaluate_systems
-from mixwright.records import BASE, GENERIC, RunRecord, SystemRecord
+from mixwright.evaluate.systems import evaluate_systems, questions_of
+from mixwright.records import BASE, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.cluster import connected
@@ -134,19 +133,7 @@ def evaluate(
 
     Base answers as the configuration says, best as its trial did.
     """
-    settings, seed = config.evaluation, config.search.seed
-    questions = Questions(
-        scenario=scenario,
-        split="test",
-        rows=evaluation_rows(scenario, data.test, rows=settings.test_rows, seed=seed),
-        generic=data.test[GENERIC][: settings.retention_rows],
-        max_new_tokens=settings.max_new_tokens,
-        draws=settings.bootstrap_draws,
-        seed=seed,
-        interesting_difference=settings.interesting_difference,
-        decoding=settings.decoding,
-        own={BEST: best},
-    )
+    questions = questions_of(config, scenario, "test", data.test, rows=config.evaluation.test_rows, own={BEST: best})
     answered = Counter[str]()
     total = 2 * len(questions.rows)
     with (

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mixwright.config import EvaluationConfig
+from mixwright.config import EvaluationConfig, SweepConfig
 from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ServeError, did_you_mean
 from mixwright.evaluate.client import EndpointClient, evaluate_over_http
 from mixwright.evaluate.human import human_scores
-from mixwright.evaluate.runner import Comparison, EvaluationRow, compare, copy_predictions, score_predictions
+from mixwright.evaluate.runner import Comparison, EvaluationRow, compare, copy_predictions, evaluation_rows, score_predictions
 from mixwright.records import (
     BASE,
     COPY,
+    GENERIC,
     HUMAN,
     Example,
     Prediction,
@@ -54,6 +55,37 @@ class Questions:
 
     def max_new_tokens_of(self, system: str) -> int:
         return self.own[system].max_new_tokens if system in self.own else self.max_new_tokens
+
+
+def questions_of(
+    config: SweepConfig,
+    scenario: Scenario,
+    split: Split,
+    examples: Mapping[str, Sequence[Example]],
+    *,
+    rows: int,
+    own: Mapping[str, EvaluationConfig] | None = None,
+) -> Questions:
+    """The questions that a configuration asks on a split.
+
+    Args:
+        examples: the split's rows by task, generic ones among them.
+        rows: at most so many a task.
+        own: as in `Questions`.
+    """
+    settings, seed = config.evaluation, config.search.seed
+    return Questions(
+        scenario=scenario,
+        split=split,
+        rows=evaluation_rows(scenario, examples, rows=rows, seed=seed),
+        generic=examples.get(GENERIC, ())[: settings.retention_rows],
+        max_new_tokens=settings.max_new_tokens,
+        draws=settings.bootstrap_draws,
+        seed=seed,
+        interesting_difference=settings.interesting_difference,
+        decoding=settings.decoding,
+        own=own or {},
+    )
 
 
 class Outsider(Protocol):
