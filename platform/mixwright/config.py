@@ -196,9 +196,12 @@ class TrainConfig(Settings):
     """The fine-tuning recipe. One epoch over the mixture; the mixture's size sets the number of steps."""
 
     micro_batch_size: Positive = 8
-    """Rows in one forward pass of one worker."""
+    """Rows of the greatest length (model.max_length) that one forward pass of one worker has to hold."""
     gradient_accumulation: Positive = 1
-    """Forward passes a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
+    """Forward passes of such rows that a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
+    tokens_per_pass: Positive | None = None
+    """Passes are cut by tokens: a worker's rows of a step go into as few as hold at most this many each, whatever number of rows
+    that is. None: micro_batch_size x model.max_length. What a step learns does not hang on it, only memory and speed do."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
     """Peak rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -419,6 +422,11 @@ class SweepConfig(Settings):
     def trial_seed(self) -> int:
         """Of what differs when a point is repeated: adapter start, data order and dropout."""
         return self.search.seed if self.train.seed is None else self.train.seed
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """The most tokens of one forward pass of one worker, but for a single longer row."""
+        return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""

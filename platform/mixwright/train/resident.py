@@ -165,7 +165,8 @@ class Resident:
         self.model = self._fresh_model(config)
         rows = tuple(self.render(example) for example in mixture.rows)
         global_batch = config.train.micro_batch_size * config.train.gradient_accumulation * workers.world_size()
-        engine = loop.build_engine(self.model, config.train, self.setup.precision, batches.steps_in(len(rows), global_batch))
+        total_steps = batches.steps_in(len(rows), global_batch)
+        engine = loop.build_engine(self.model, config, self.setup.precision, total_steps, ADAPTER)
         _seed_worker(config.trial_seed)
         progress = checkpoint.TrialProgress(
             trial_id=assignment.trial_id, world_size=workers.world_size(), step=0, examples=0, tokens=0, seconds=0.0
@@ -185,7 +186,6 @@ class Resident:
             engine=engine,
             rows=rows,
             progress=progress,
-            pad_token_id=self.base.tokenizer.pad_token_id,
             device=self.device,
         )
         logger.info(
