@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, 
 
 from mixwright import environment, models, report
 from mixwright.config import EvaluationConfig, SweepConfig, load_config
-from mixwright.data.prepare import PreparedData, drop_long, prepare
+from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.systems import evaluate_systems, questions_of
@@ -79,8 +79,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     started = time.monotonic()
     data = prepare(config.data, scenario, seed=config.search.seed)
     if trains:
-        data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
-        plan.check_every_mixture_fits(config, scenario, data, tokenizer)
+        data = tokenize(data, tokenizer, scenario, config.model, seed=config.search.seed, cache=models.tokens_cache())
+        plan.check_every_mixture_fits(config, scenario, data)
     seconds = {"data": time.monotonic() - started}
 
     with connected(config.cluster):
