@@ -17,17 +17,28 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
 
 from mixwright.config import MixtureConfig
 from mixwright.errors import ConfigError, MixtureError, did_you_mean
-from mixwright.records import GENERIC, Example
+from mixwright.records import GENERIC
+
+
+class Row(Protocol):
+    """What a mixture asks of a training row: an `Example` has it, and so has the name of one."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
+class Mixture(Generic[R]):
     """What one trial learns, in order."""
 
-    rows: tuple[Example, ...]
+    rows: tuple[R, ...]
     counts: dict[str, int]
     """Rows by task, `generic` included, repeats counted."""
     distinct: dict[str, int]
@@ -94,14 +105,14 @@ def task_shares(config: MixtureConfig, trained_tasks: Sequence[str]) -> dict[str
 
 
 def build_mixture(
-    pools: Mapping[str, Sequence[Example]],
+    pools: Mapping[str, Sequence[R]],
     config: MixtureConfig,
     trained_tasks: Sequence[str],
     *,
     seed: int,
     order_seed: int | None = None,
-    token_count: Callable[[Example], int] | None = None,
-) -> Mixture:
+    token_count: Callable[[R], int] | None = None,
+) -> Mixture[R]:
     """The rows of one trial.
 
     Args:
@@ -118,17 +129,19 @@ def build_mixture(
     return RankedPools(pools, token_count).mixture(config, trained_tasks, seed=seed, order_seed=order_seed)
 
 
-class RankedPools:
+class RankedPools(Generic[R]):
     """Pools that keep their nested orders, so that the mixtures of many trials rank each pool once."""
 
-    def __init__(self, pools: Mapping[str, Sequence[Example]], token_count: Callable[[Example], int] | None = None) -> None:
+    def __init__(self, pools: Mapping[str, Sequence[R]], token_count: Callable[[R], int] | None = None) -> None:
         """Takes what `build_mixture` takes; the pools and what `token_count` says of their rows must stay as they are."""
         self._pools = pools
         self._token_count = token_count
-        self._orders: dict[tuple[str, int], list[Example]] = {}
+        self._orders: dict[tuple[str, int], list[R]] = {}
         self._totals: dict[tuple[str, int], list[int]] = {}
 
-    def mixture(self, config: MixtureConfig, trained_tasks: Sequence[str], *, seed: int, order_seed: int | None = None) -> Mixture:
+    def mixture(
+        self, config: MixtureConfig, trained_tasks: Sequence[str], *, seed: int, order_seed: int | None = None
+    ) -> Mixture[R]:
         """The rows of one trial; arguments and errors as in `build_mixture`."""
         shares = {task: share * (1.0 - config.generic_fraction) for task, share in task_shares(config, trained_tasks).items()}
         shares[GENERIC] = config.generic_fraction
@@ -144,7 +157,7 @@ class RankedPools:
             distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
         )
 
-    def _ranked(self, task: str, seed: int) -> list[Example]:
+    def _ranked(self, task: str, seed: int) -> list[R]:
         if (task, seed) not in self._orders:
             self._orders[task, seed] = _ranked(self._pools.get(task, ()), task, seed)
         return self._orders[task, seed]
@@ -196,7 +209,7 @@ def _counts_within_tokens(
     return exact_counts(low, shares)
 
 
-def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], config: MixtureConfig) -> None:
+def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Row]], config: MixtureConfig) -> None:
     """Refuses counts beyond what the pools hold at max_repeats, and says which size would fit."""
     supply = {task: math.floor(len(ranked.get(task, ())) * config.max_repeats) for task in counts}
     short = [task for task, count in counts.items() if count > supply[task]]
@@ -217,19 +230,19 @@ def _unit(name: str) -> float:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
 
 
-def _ranked(pool: Sequence[Example], task: str, seed: int) -> list[Example]:
+def _ranked(pool: Sequence[R], task: str, seed: int) -> list[R]:
     """The pool in its nested order: whoever needs n rows takes the first n."""
     return sorted(pool, key=lambda example: (_unit(f"choice|{seed}|{task}|{example.id}"), example.id))
 
 
-def _sequence(pool: Sequence[Example], count: int, task: str, seed: int, order_seed: int) -> list[Example]:
+def _sequence(pool: Sequence[R], count: int, task: str, seed: int, order_seed: int) -> list[R]:
     """`count` rows of a ranked pool, from its start again where it ends; the rows of each round in the order of `order_seed`."""
     rounds = [pool[: count - start] for start in range(0, count, max(1, len(pool)))]
     in_order = rounds if order_seed == seed else (_ranked(chosen, task, order_seed) for chosen in rounds)
     return list(itertools.chain.from_iterable(in_order))
 
 
-def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], seed: int, order_seed: int) -> tuple[Example, ...]:
+def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[R]], seed: int, order_seed: int) -> tuple[R, ...]:
     """All tasks evenly mixed over the whole run, each keeping its nested order.
 
     The j-th of a task's n rows stands at (j + u) / n of the way, u a seeded number in [0, 1): every stretch of training

@@ -30,7 +30,7 @@ class Rendered:
     """One row as the model sees it."""
 
     token_ids: Sequence[int]
-    """A tuple; of a row of a token table, a read-only view of int32 into it."""
+    """A tuple; for a row of a token table, a read-only memoryview into it."""
     prompt_length: int
     """Tokens before the response; the rest is learned."""
 

@@ -57,6 +57,10 @@ class PreparedData:
     tokens: TokenTable | None = None
     """The training rows as the model sees them, once `tokenize` has rendered them."""
 
+    def for_workers(self) -> PreparedData:
+        """The same without the training rows as text, where their tokens stand for them: each worker holds its own copy of text."""
+        return dataclasses.replace(self, train={}) if self.tokens else self
+
 
 @dataclass
 class _Tallies:

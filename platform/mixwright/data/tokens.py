@@ -50,6 +50,13 @@ class Bound(NamedTuple):
     response: str
 
 
+class RowName(NamedTuple):
+    """A training row by its name, where its content is in the table."""
+
+    task: str
+    id: str
+
+
 class TokenTable:
     """Rendered training rows by task and id; all token ids lie in one Arrow buffer, which processes can share.
 
@@ -63,15 +70,15 @@ class TokenTable:
     def __reduce__(self) -> tuple[Any, ...]:
         return TokenTable, (self.table,)  # the index is made again where it is needed; Arrow's buffers travel as they are
 
-    def rendered(self, example: Example) -> Rendered:
+    def rendered(self, row: RowName | Example) -> Rendered:
         """The row as the model sees it; its token ids are a view into the table."""
-        number = self._numbers[example.task][example.id]
+        number = self._numbers[row.task][row.id]
         ids = self._token_ids[self._starts[number] : self._starts[number + 1]]
         return Rendered(token_ids=ids, prompt_length=int(self._prompt_lengths[number]))
 
-    def token_count(self, example: Example) -> int:
+    def token_count(self, row: RowName | Example) -> int:
         """Tokens that go through the model; 0 where the row is left out."""
-        number = self._numbers[example.task][example.id]
+        number = self._numbers[row.task][row.id]
         return int(self._starts[number + 1] - self._starts[number])
 
     def lengths(self, task: str) -> list[int]:
@@ -79,8 +86,15 @@ class TokenTable:
         return [int(length) for length in self._lengths[list(self._numbers.get(task, {}).values())]]
 
     def kept(self, examples: Mapping[str, Sequence[Example]]) -> dict[str, list[Example]]:
-        """The rows that are not left out, by task."""
+        """Those of the examples that are not left out, by task."""
         return {task: [row for row in rows if self.token_count(row)] for task, rows in examples.items()}
+
+    def names(self) -> dict[str, list[RowName]]:
+        """The rows that are not left out, by task."""
+        kept = self._kept_lengths > 0
+        return {
+            task: [RowName(task, row) for row, number in numbers.items() if kept[number]] for task, numbers in self._numbers.items()
+        }
 
     def left_out(self) -> dict[str, int]:
         """Rows that are too long to learn, by task."""
@@ -102,8 +116,9 @@ class TokenTable:
         return numbers
 
     @functools.cached_property
-    def _token_ids(self) -> Any:
-        return self._lists.values.to_numpy()
+    def _token_ids(self) -> memoryview:
+        """Of the whole table. Slices of it hold Python's ints, as a tuple does; those of an array would be NumPy's."""
+        return memoryview(self._lists.values.to_numpy())
 
     @functools.cached_property
     def _starts(self) -> Any:

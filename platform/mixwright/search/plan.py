@@ -18,6 +18,7 @@ from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import ConfigError, MixtureError
 from mixwright.evaluate.runner import evaluation_rows
 from mixwright.mixture import Mixture, RankedPools
+from mixwright.records import Example
 from mixwright.scenarios import Scenario
 from mixwright.search.sweep import expected_share
 from mixwright.train import batches
@@ -62,7 +63,7 @@ def corners(config: SweepConfig) -> list[dict[str, Any]]:
     return [dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values())]
 
 
-def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture]:
+def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture[Example]]:
     """The mixtures of tokenised data at the corners of the searched space; what fits there fits in between.
 
     Raises:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from mixwright import models
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
-from mixwright.data.tokens import TokenTable, token_table
+from mixwright.data.tokens import RowName, TokenTable, token_table
 from mixwright.errors import TrainError
 from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Objectives, RungRecord, write_text
@@ -213,14 +213,14 @@ class Resident:
         self.model.delete_adapter(ADAPTER)
         self.trial = None
 
-    def mixture(self, config: SweepConfig) -> Mixture:
+    def mixture(self, config: SweepConfig) -> Mixture[RowName]:
         """The trial's rows."""
         return self.pools.mixture(config.mixture, self.setup.scenario.seen, seed=config.search.seed, order_seed=config.trial_seed)
 
     @functools.cached_property
-    def pools(self) -> RankedPools:
-        """Rows that can be learned, each pool ranked once for all trials."""
-        return RankedPools(self.tokens.kept(self.setup.data.train), self.tokens.token_count)
+    def pools(self) -> RankedPools[RowName]:
+        """The rows that can be learned, each pool ranked once for all trials."""
+        return RankedPools(self.tokens.names(), self.tokens.token_count)
 
     @functools.cached_property
     def tokens(self) -> TokenTable:
