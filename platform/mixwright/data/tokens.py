@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -74,12 +74,12 @@ class TokenTable:
         """The row as the model sees it; its token ids are a view into the table."""
         number = self._numbers[row.task][row.id]
         ids = self._token_ids[self._starts[number] : self._starts[number + 1]]
-        return Rendered(token_ids=ids, prompt_length=int(self._prompt_lengths[number]))
+        return Rendered(token_ids=ids, prompt_length=self._prompt_lengths[number])
 
     def token_count(self, row: RowName | Example) -> int:
         """Tokens that go through the model; 0 where the row is left out."""
         number = self._numbers[row.task][row.id]
-        return int(self._starts[number + 1] - self._starts[number])
+        return self._starts[number + 1] - self._starts[number]
 
     def lengths(self, task: str) -> list[int]:
         """Tokens of each of the task's rows, before any cut."""
@@ -117,29 +117,34 @@ class TokenTable:
 
     @functools.cached_property
     def _token_ids(self) -> memoryview:
-        """Of the whole table. Slices of it hold Python's ints, as a tuple does; those of an array would be NumPy's."""
-        return memoryview(self._lists.values.to_numpy())
+        """Of all rows. Slices of it hold Python's ints, as a tuple does; those of an array would be NumPy's."""
+        return _view(self._column("token_ids").values, "i")
 
     @functools.cached_property
-    def _starts(self) -> Any:
-        return self._lists.offsets.to_numpy()
+    def _starts(self) -> memoryview:
+        return _view(self._column("token_ids").offsets, "q")
+
+    @functools.cached_property
+    def _prompt_lengths(self) -> memoryview:
+        return _view(self._column("prompt_length"), "i")
 
     @property
-    def _lists(self) -> Any:
-        column = self.table["token_ids"]
+    def _lengths(self) -> Any:
+        return np.asarray(_view(self._column("length"), "i"))
+
+    @property
+    def _kept_lengths(self) -> Any:
+        return np.diff(np.asarray(self._starts))
+
+    def _column(self, name: str) -> pa.Array:
+        column = self.table[name]
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies, also a single chunk
 
-    @functools.cached_property
-    def _kept_lengths(self) -> Any:
-        return np.diff(self._starts)
 
-    @functools.cached_property
-    def _prompt_lengths(self) -> Any:
-        return self.table["prompt_length"].to_numpy()
-
-    @functools.cached_property
-    def _lengths(self) -> Any:
-        return self.table["length"].to_numpy()
+def _view(array: pa.Array, kind: Literal["i", "q"]) -> memoryview:
+    """The numbers of an Arrow array. Its own `to_numpy` would load pandas, for some tens of MiB in each worker."""
+    assert array.offset == 0, "a table is never a slice of another"
+    return memoryview(array.buffers()[-1] or b"").cast(kind)
 
 
 def token_table(
@@ -179,7 +184,7 @@ def token_table(
     table = _tokenised(rows, tokenizer, model, key)
     seconds = time.perf_counter() - started
     logger.info("tokens: %d rows tokenised in %.1f s (%.0f rows/s)", len(rows), seconds, len(rows) / seconds)
-    return TokenTable(_kept(table, path, key))
+    return TokenTable(_stored(table, path, key))
 
 
 def long_rows_line(table: TokenTable, max_length: int) -> str:
@@ -320,7 +325,7 @@ def _checksum(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def _kept(table: pa.Table, path: Path, key: str) -> pa.Table:
+def _stored(table: pa.Table, path: Path, key: str) -> pa.Table:
     """The table as it lies in the cache, mapped into memory; as it is where the cache cannot take it."""
     import pyarrow as pa
 
