@@ -62,7 +62,11 @@ class ModelConfig(Settings):
     adapter: str | None = None
     """tuning none: the folder of a LoRA adapter, counted from the current folder where relative."""
     max_length: Annotated[int, Field(ge=16)] = 512
-    """Longest training row in tokens, prompt and response; longer rows are left out and counted, never cut."""
+    """Longest training row in tokens, prompt and response."""
+    long_rows: Literal["drop", "truncate"] = "drop"
+    """What becomes of longer training rows, counted either way. drop leaves them out. truncate cuts the end of the text within the
+    prompt, never instruction or response; the response then answers more than the prompt shows. Rows that do not fit even without
+    their text are left out."""
 
     @model_validator(mode="after")
     def _an_adapter_is_given_where_nothing_is_trained(self) -> Self:
