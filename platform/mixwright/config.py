@@ -7,6 +7,7 @@ Everything that can be checked without data, model or cluster is checked here, b
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -45,6 +46,7 @@ LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 DECODING = "evaluation.decoding"
 MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
+TUNING = "model.tuning"
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
@@ -58,7 +60,10 @@ class ModelConfig(Settings):
     revision: str | None = None
     """Commit or tag of a hub id; ignored for folders."""
     tuning: Literal["lora", "full", "none"] = "lora"
-    """none trains nothing: every trial asks `adapter` as it is, so that a sweep can compare how it decodes."""
+    """lora trains an adapter (its kind stands under `lora`), full every weight. none trains nothing: every trial asks `adapter`
+    as it is, so that a sweep can compare how it decodes."""
+    quantization: Literal["none", "nf4"] = "none"
+    """nf4 holds the frozen base in 4 bits (QLoRA, Dettmers et al. 2023), a quarter of bf16's memory; needs a GPU, bitsandbytes."""
     adapter: str | None = None
     """tuning none: the folder of a LoRA adapter, counted from the current folder where relative."""
     max_length: Annotated[int, Field(ge=16)] = 512
@@ -72,20 +77,34 @@ class ModelConfig(Settings):
             raise ValueError(f"`adapter` is read where tuning is none, and it is {self.tuning}; remove it, or set `tuning: none`")
         return self
 
+    @model_validator(mode="after")
+    def _four_bits_are_not_trained(self) -> Self:
+        if self.quantization != "none" and self.tuning == "full":
+            raise ValueError("tuning full cannot train 4-bit weights; set `quantization: none`, or `tuning: lora`")
+        return self
+
 
 class LoraConfig(Settings):
-    """Low-rank adapters (Hu et al. 2021)."""
+    """Low-rank adapters (Hu et al. 2021). Names are PEFT's where it has them."""
 
-    rank: Positive = 16
-    """Inner width of each adapter pair; adapter memory grows linearly with it."""
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    """Inner width of each adapter pair; adapter memory grows linearly with it. vLLM serves no more than 512."""
     alpha: Annotated[float, Field(gt=0)] | None = None
-    """Scale of the update is alpha / rank; None means 2 x rank, so that the scale stays put while rank is searched."""
+    """Scale of the update is alpha / rank, with use_rslora alpha / sqrt(rank); None means 2 x rank, or 2 x sqrt(rank), so that
+    the scale stays put while rank is searched."""
+    use_rslora: bool = False
+    """Rank-stabilised scale (Kalajdzievski 2023): with a fixed `alpha`, high ranks learn as fast as low ones."""
+    use_dora: bool = False
+    """Length and direction of each weight row are learned apart (DoRA, Liu et al. 2024); its steps are slower."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = LLAMA_LINEAR_LAYERS
 
     @property
     def effective_alpha(self) -> float:
-        return self.alpha if self.alpha is not None else 2.0 * self.rank
+        """What PEFT is given as `lora_alpha`."""
+        if self.alpha is not None:
+            return self.alpha
+        return 2.0 * (math.sqrt(self.rank) if self.use_rslora else self.rank)
 
 
 class SourceConfig(Settings):
@@ -211,11 +230,38 @@ class TrainConfig(Settings):
     """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
+    offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
+    """Where optimiser state and fp32 masters live: the worker's device, its machine's memory (ZeRO 1 to 3), or files (ZeRO 3)."""
+    offload_param: Literal["none", "cpu", "nvme"] = "none"
+    """The same for the parameters themselves; ZeRO 3 alone. Each layer is fetched when it is computed."""
+    nvme_path: str | None = None
+    """nvme: a folder on a fast local disk of every node; DeepSpeed's swap files go there."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third more time for far less memory."""
     seed: int | None = None
     """Seed of adapter start, data order and dropout; None: search.seed. Searched, it repeats a point over seeds: which rows are
     learned and which are evaluated stays with search.seed."""
+
+    @model_validator(mode="after")
+    def _offload_has_what_it_needs(self) -> Self:
+        problems = []
+        if self.offload_optimizer != "none" and self.zero_stage == 0:
+            problems.append(f"offload_optimizer {self.offload_optimizer} needs zero_stage 1, 2 or 3, got 0; raise it, or set none")
+        if self.offload_optimizer == "nvme" and self.zero_stage in (1, 2):
+            problems.append(f"offload_optimizer nvme needs zero_stage 3, got {self.zero_stage}; raise it, or offload to cpu")
+        if self.offload_param != "none" and self.zero_stage != 3:
+            problems.append(f"offload_param {self.offload_param} needs zero_stage 3, got {self.zero_stage}; raise it, or set none")
+        if self.uses_nvme and not self.nvme_path:
+            problems.append("offloading to nvme needs `nvme_path`; give a folder on a fast local disk of every node")
+        if self.nvme_path and not self.uses_nvme:
+            problems.append("`nvme_path` is read where something is offloaded to nvme, and nothing is; remove it")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def uses_nvme(self) -> bool:
+        return "nvme" in (self.offload_optimizer, self.offload_param)
 
 
 class EvaluationConfig(Settings):
@@ -398,8 +444,37 @@ class SweepConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _four_bits_have_what_they_need(self) -> Self:
+        problems = [*self._problems_of_quantization()] if self.model.quantization != "none" else []
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems_of_quantization(self) -> Iterator[str]:
+        if not self.cluster.gpus_per_worker:
+            yield (
+                f"model.quantization {self.model.quantization} runs on GPUs alone, and cluster.gpus_per_worker is 0; "
+                "set it to 1, or `quantization: none`"
+            )
+        if self.train.zero_stage == 3:
+            yield (
+                f"model.quantization {self.model.quantization}: ZeRO 3 cannot shard 4-bit weights; set train.zero_stage to 2 or "
+                "less, or `quantization: none`"
+            )
+
+    def ignored(self) -> Iterator[str]:
+        """Settings of adapters that no trial reads; a single trial of a sweep over `model.tuning` may leave them unread."""
+        if self.model.tuning != "full" or TUNING in self.search.parameters:
+            return
+        if self.lora != LoraConfig():
+            yield "lora: model.tuning is full, so no adapter is made and this would be ignored; remove it, or set tuning lora"
+        for key in self.search.parameters:
+            if key.startswith("lora."):
+                yield f"search.parameters.{key}: model.tuning is full, so no adapter is made; remove it, or set tuning lora"
+
+    @model_validator(mode="after")
     def _searched_keys_exist(self) -> Self:
-        problems = [*self._problems_of_searched_decoding()]
+        problems = [*self._problems_of_searched_decoding(), *self._problems_of_searched_model()]
         for key, spec in self.search.parameters.items():
             if key.startswith(f"{DECODING}."):
                 continue  # one alone may contradict what stands there; above they were taken together
@@ -419,6 +494,19 @@ class SweepConfig(Settings):
     def trial_seed(self) -> int:
         """Of what differs when a point is repeated: adapter start, data order and dropout."""
         return self.search.seed if self.train.seed is None else self.train.seed
+
+    def _problems_of_searched_model(self) -> Iterator[str]:
+        """A lane loads one base model, once; of `model`, its trials can differ in what they train of it."""
+        for key in self.search.parameters:
+            if key.startswith("model.") and key != TUNING and key.removeprefix("model.") in ModelConfig.model_fields:
+                yield f"search.parameters.{key}: all trials share one base model; make a sweep of each and compare the reports"
+        tunings = self.search.parameters.get(TUNING)
+        if tunings is None:
+            return
+        if not (isinstance(tunings, ChoiceSpec) and set(tunings.choices) <= {"lora", "full"}):
+            yield f"search.parameters.{TUNING}: must be `choices` among lora and full, got {tunings.model_dump(mode='json')}"
+        elif "full" in tunings.choices and self.model.quantization != "none":
+            yield f"search.parameters.{TUNING}: full cannot train the 4-bit weights of model.quantization; remove one of the two"
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""
@@ -501,7 +589,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         except yaml.YAMLError:
             raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from None
     _make_paths_absolute(tree, path.parent)
-    return validate(SweepConfig, tree, where=str(path))
+    config = validate(SweepConfig, tree, where=str(path))
+    if unread := [*config.ignored()]:
+        raise ConfigError(f"{path}: " + "\n".join(unread))
+    return config
 
 
 def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:

@@ -6,7 +6,9 @@ Training is plain Python below lane.py; a gloo group over a file is all that it 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from mixwright.records import GENERIC, Example, Objectives, RungRecord
 from mixwright.scenarios import Scenario
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
+PATIENCE = timedelta(seconds=60)
+"""A worker that waits longer for a neighbour fails: none may be left behind at a barrier."""
+
 SCENARIO = Scenario.model_validate(
     {
         "name": "shouting",
@@ -28,12 +33,17 @@ SCENARIO = Scenario.model_validate(
 
 @dataclass(frozen=True)
 class Step:
-    """One assignment of a script; `leave_first` makes the worker forget the trial before, as a restart would."""
+    """One assignment of a script.
+
+    `leave_first` makes the worker forget the trial before, as a restart would; `before` then runs, on worker 0 or on all of them.
+    """
 
     trial_id: str
     values: dict[str, Any]
     rung: int
     leave_first: bool = False
+    before: Callable[[], object] | None = None
+    before_on_all: bool = False
 
 
 def data(rows: int = 40) -> PreparedData:
@@ -81,7 +91,9 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
 
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group")
+    torch.distributed.init_process_group(
+        "gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group", timeout=PATIENCE
+    )
     precision = "bf16" if settings.train.precision == "bf16" else "fp32"
     setup = Setup(
         config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
@@ -91,6 +103,9 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
     for step in script:
         if step.leave_first:
             resident._leave_trial()
+        if step.before and (rank == 0 or step.before_on_all):
+            step.before()
+        torch.distributed.barrier()
         assignment = Assignment(trial_id=step.trial_id, config=settings.with_values(step.values), rung=step.rung)
         try:
             seen.append(resident.run(assignment))
