@@ -245,9 +245,9 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _offload_has_what_it_needs(self) -> Self:
         problems = []
-        if self.offload_optimizer != "none" and self.zero_stage == 0:
-            problems.append(f"offload_optimizer {self.offload_optimizer} needs zero_stage 1, 2 or 3, got 0; raise it, or set none")
-        if self.offload_optimizer == "nvme" and self.zero_stage in (1, 2):
+        if self.offload_optimizer == "cpu" and self.zero_stage == 0:
+            problems.append("offload_optimizer cpu needs zero_stage 1, 2 or 3, got 0; raise it, or set none")
+        if self.offload_optimizer == "nvme" and self.zero_stage != 3:
             problems.append(f"offload_optimizer nvme needs zero_stage 3, got {self.zero_stage}; raise it, or offload to cpu")
         if self.offload_param != "none" and self.zero_stage != 3:
             problems.append(f"offload_param {self.offload_param} needs zero_stage 3, got {self.zero_stage}; raise it, or set none")

@@ -5,6 +5,7 @@ Training is plain Python below lane.py; a gloo group over a file is all that it 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def data(rows: int = 40) -> PreparedData:
     return PreparedData(train={"louder": louder, GENERIC: generic}, dev={}, test={}, report={})
 
 
-def config(model: Path, **train: Any) -> SweepConfig:
+def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) -> SweepConfig:
     recipe = {"micro_batch_size": 2, "gradient_accumulation": 2, "learning_rate": 5e-3, "precision": "fp32", **train}
     return SweepConfig.model_validate(
         {
@@ -64,7 +65,7 @@ def config(model: Path, **train: Any) -> SweepConfig:
             "lora": {"rank": 4},
             "mixture": {"size": 36},
             "train": recipe,
-            "search": {"scheduler": {"rungs": [0.5, 1.0]}},
+            "search": {"scheduler": {"rungs": list(rungs)}},
         }
     )
 
@@ -98,6 +99,7 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
     setup = Setup(
         config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
     )
+    logging.getLogger("mixwright").addHandler(_warnings_file(run_dir, rank))
     resident = Resident(setup, "cpu")
     seen: list[RungRecord | str] = []
     for step in script:
@@ -113,6 +115,12 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
             seen.append(f"{type(error).__name__}: {error}")
     results[rank] = seen
     torch.distributed.destroy_process_group()
+
+
+def _warnings_file(run_dir: Path, rank: int) -> logging.Handler:
+    handler = logging.FileHandler(run_dir / f"warnings-{rank}.txt")
+    handler.setLevel(logging.WARNING)
+    return handler
 
 
 def run_trials(settings: SweepConfig, run_dir: Path, script: list[Step], world_size: int) -> list[Any]:

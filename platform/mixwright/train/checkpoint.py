@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ GENERATIONS = 2
 """Checkpoints kept of a trial in progress."""
 DIGEST_BYTES = 16
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_DISK_IN_WORDS = (*(os.strerror(number) for number in FULL_DISK), "inline_container", "PytorchStreamWriter")
+"""What torch's and safetensors' writers say of it; torch's zip writer knows only that less was written than it gave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +307,7 @@ def _problem_of(write: Callable[[], Any]) -> str:
 
 
 def _full_disk(number: int | None, text: str) -> str:
-    full = number in FULL_DISK or any(f"os error {code}" in text for code in FULL_DISK) or "PytorchStreamWriter failed" in text
+    full = number in FULL_DISK or any(reason in text for reason in FULL_DISK_IN_WORDS)
     return f"the disk is full ({text}); free space there, or give a --run-dir on another disk" if full else ""
 
 
