@@ -141,8 +141,11 @@ GPUS = "cluster: {gpus_per_worker: 1}"
             "model: {tuning: full}\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}}}",
             "search.parameters.lora.rank: model.tuning is full, so no adapter is made; remove it, or set tuning lora",
         ),
-        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: all trials share one base model"),
-        ("search: {trials: 2, parameters: {model.tuning: {choices: [lora, none]}}}", "must be `choices` among lora and full"),
+        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: trials share their base and tuning"),
+        (
+            "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
+            "tuning; make a sweep of each and compare",
+        ),
         ("lora: {rank: 513}", "lora.rank: must be less than or equal to 512, got 513"),
         ("train: {offload_optimizer: cpu}", "train: offload_optimizer cpu needs zero_stage 1, 2 or 3, got 0"),
         ("train: {offload_param: cpu, zero_stage: 2}", "train: offload_param cpu needs zero_stage 3, got 2"),
@@ -155,14 +158,13 @@ def test_a_method_that_cannot_run_or_a_setting_that_it_ignores_is_refused(tmp_pa
     assert expected in problem(tmp_path, f"name: x\n{text}\n")
 
 
-def test_methods_can_be_searched_beside_one_another(tmp_path: Path) -> None:
+def test_kinds_of_adapters_can_be_searched_beside_one_another(tmp_path: Path) -> None:
     text = (
-        "name: x\nsearch: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}, lora.rank: {choices: [4, 8]}, "
-        "lora.use_dora: {choices: [true, false]}, lora.use_rslora: {choices: [true, false]}}}\n"
+        "name: x\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}, lora.use_dora: {choices: [true, false]}, "
+        "lora.use_rslora: {choices: [true, false]}}}\n"
     )
-    config = load_config(write(tmp_path, text))
-    assert config.with_values({"lora.use_dora": True, "lora.use_rslora": True}).lora.use_dora
-    assert config.with_values({"model.tuning": "full", "lora.rank": 8}).model.tuning == "full"
+    trial = load_config(write(tmp_path, text)).with_values({"lora.use_dora": True, "lora.use_rslora": True, "lora.rank": 4})
+    assert (trial.lora.use_dora, trial.lora.use_rslora, trial.lora.effective_alpha) == (True, True, 4.0)
 
 
 SEARCHED_DECODING = "name: x\nsearch: {trials: 2, parameters: {evaluation.decoding: {choices: [greedy, num_beams=4]}}}\n"

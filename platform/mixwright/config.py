@@ -24,32 +24,17 @@ from pydantic import (
 
 from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
 from mixwright.errors import ConfigError
-from mixwright.records import GENERIC
-from mixwright.settings import TAGGED_KINDS, Settings, load_yaml, set_dotted, validate
+from mixwright.settings import TAGGED_KINDS, Positive, Settings, load_yaml, set_dotted, validate
+from mixwright.sources import DataConfig as DataConfig
+from mixwright.sources import SourceConfig as SourceConfig
 
-ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
-READ_BY_FORMATS = {
-    "references": ("parallel",),
-    "labels": ("iterater", "jsonl", "hub"),
-    "columns": ("jsonl", "hub"),
-    "hub_id": ("hub",),
-    "hub_config": ("hub",),
-    "hub_split": ("hub",),
-    "hub_revision": ("hub",),
-    "strip_instruction_prefix": ("jsonl", "hub"),
-    "reverse": ("wikisplit", "onestopenglish"),
-    "min_similarity": ("stsb",),
-}
-"""Settings of a source that some formats would ignore; given for another format, they are an error."""
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 DECODING = "evaluation.decoding"
 MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
-TUNING = "model.tuning"
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class ModelConfig(Settings):
@@ -105,78 +90,6 @@ class LoraConfig(Settings):
         if self.alpha is not None:
             return self.alpha
         return 2.0 * (math.sqrt(self.rank) if self.use_rslora else self.rank)
-
-
-class SourceConfig(Settings):
-    """One file, folder or hub dataset, and which task its rows serve."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    format: Literal["embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub"]
-    use: Literal["train", "evaluation", "both"] = "both"
-    """both: whole groups (documents) go to training or to evaluation, `evaluation_fraction` of them to the latter."""
-    evaluation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    """Read where use is `both`. Evaluation groups are then halved into dev (steers the search) and test (the final table)."""
-    task: str | None = None
-    """`generic` or a task of the scenario; left out where rows name their own task: embedded, iterater, jsonl and hub with a
-    task column. Given for embedded, iterater or beside `labels`, only rows of this task are kept."""
-    path: str | None = None
-    """File or folder, from `data.root` where relative; a folder is read file by file (in m2 each file is a group)."""
-    references: tuple[str, ...] = ()
-    """parallel: the reference files, aligned with `path` line by line."""
-    labels: dict[str, str] = Field(default_factory=dict)
-    """iterater, jsonl, hub: label in the task column -> task; rows of other labels are left out and counted."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """jsonl, hub: our field (text, references, instruction, task, group) -> the file's column; the same name where left out."""
-    hub_id: str | None = None
-    """hub: dataset id, or a local folder that `datasets` can load."""
-    hub_config: str | None = None
-    hub_split: str = "train"
-    hub_revision: str | None = None
-    strip_instruction_prefix: bool = False
-    """jsonl, hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
-    reverse: bool = False
-    """wikisplit: False joins two sentences into one (the coherence proxy), True splits. onestopenglish: the second line of a
-    block is the text (ELE-INT, where the easier sentence comes first)."""
-    min_similarity: Annotated[float, Field(ge=0.0, le=5.0)] = 5.0
-    """stsb: pairs below this score (0 to 5) are left out and counted."""
-    detokenize: bool = True
-    """Apply the detokenisation policy to texts and references; generic rows are left as they are."""
-    rows: Positive | None = None
-    """embedded: training rows a task (default 2000). Other formats: keep at most this many rows, a seeded choice."""
-
-    @model_validator(mode="after")
-    def _says_where_its_rows_are(self) -> Self:
-        if self.format == "hub" and not self.hub_id:
-            raise ValueError(f"source '{self.name}': format hub needs `hub_id`; give a dataset id or a folder")
-        if self.format not in ("hub", "embedded") and not self.path:
-            raise ValueError(f"source '{self.name}': format {self.format} needs `path`; give a file under data.root")
-        if self.format == "parallel" and not self.references:
-            raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
-        for setting, formats in READ_BY_FORMATS.items():
-            if self.format not in formats and getattr(self, setting) != type(self).model_fields[setting].get_default(
-                call_default_factory=True
-            ):
-                raise ValueError(f"source '{self.name}': `{setting}` is read by format {' and '.join(formats)} alone; remove it")
-        if self.format in ONE_TASK_FORMATS and self.task is None:
-            raise ValueError(f"source '{self.name}': format {self.format} needs `task`, since its rows name none")
-        if self.format == "alpaca" and self.task not in (None, GENERIC):
-            raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; set `task: {GENERIC}`")
-        return self
-
-
-class DataConfig(Settings):
-    """Where rows come from."""
-
-    root: str = "${MIXWRIGHT_DATA:-../shared/data}"
-    """Folder that relative paths count from; `${NAME}` and `${NAME:-default}` are filled from the environment."""
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(name="embedded", format="embedded"),)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        names = [source.name for source in self.sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"sources {', '.join(twice)} are declared twice; give each its own name")
-        return self
 
 
 class MixtureConfig(Settings):
@@ -463,8 +376,8 @@ class SweepConfig(Settings):
             )
 
     def ignored(self) -> Iterator[str]:
-        """Settings of adapters that no trial reads; a single trial of a sweep over `model.tuning` may leave them unread."""
-        if self.model.tuning != "full" or TUNING in self.search.parameters:
+        """Settings of adapters that a sweep of full fine-tunes would not read."""
+        if self.model.tuning != "full":
             return
         if self.lora != LoraConfig():
             yield "lora: model.tuning is full, so no adapter is made and this would be ignored; remove it, or set tuning lora"
@@ -496,17 +409,10 @@ class SweepConfig(Settings):
         return self.search.seed if self.train.seed is None else self.train.seed
 
     def _problems_of_searched_model(self) -> Iterator[str]:
-        """A lane loads one base model, once; of `model`, its trials can differ in what they train of it."""
+        """A lane loads one base model, once, and is made for adapters or for whole models."""
         for key in self.search.parameters:
-            if key.startswith("model.") and key != TUNING and key.removeprefix("model.") in ModelConfig.model_fields:
-                yield f"search.parameters.{key}: all trials share one base model; make a sweep of each and compare the reports"
-        tunings = self.search.parameters.get(TUNING)
-        if tunings is None:
-            return
-        if not (isinstance(tunings, ChoiceSpec) and set(tunings.choices) <= {"lora", "full"}):
-            yield f"search.parameters.{TUNING}: must be `choices` among lora and full, got {tunings.model_dump(mode='json')}"
-        elif "full" in tunings.choices and self.model.quantization != "none":
-            yield f"search.parameters.{TUNING}: full cannot train the 4-bit weights of model.quantization; remove one of the two"
+            if key.removeprefix("model.") in ModelConfig.model_fields and key.startswith("model."):
+                yield f"search.parameters.{key}: trials share their base and tuning; make a sweep of each and compare the reports"
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""

@@ -20,7 +20,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from mixwright.config import TUNING, SweepConfig
+from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import HardwareError, RunError
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
@@ -118,8 +118,7 @@ def _tune(
             scheduler=_scheduler(config, ended),
             num_samples=remaining,
             max_concurrent_trials=lanes(config),
-            # A fully tuned model cannot go back to its base.
-            reuse_actors=config.model.tuning != "full" and TUNING not in config.search.parameters,
+            reuse_actors=config.model.tuning != "full",  # a fully tuned model cannot go back to its base
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
         ),
