@@ -146,6 +146,10 @@ GPUS = "cluster: {gpus_per_worker: 1}"
             "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
             "tuning; make a sweep of each and compare",
         ),
+        (
+            "lora: {use_dora: true}\ntrain: {zero_stage: 3}",
+            "lora.use_dora: DoRA measures whole weights of the base, which ZeRO 3 shards",
+        ),
         ("lora: {rank: 513}", "lora.rank: must be less than or equal to 512, got 513"),
         ("train: {offload_optimizer: cpu}", "train: offload_optimizer cpu needs zero_stage 1, 2 or 3, got 0"),
         ("train: {offload_param: cpu, zero_stage: 2}", "train: offload_param cpu needs zero_stage 3, got 2"),

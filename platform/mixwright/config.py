@@ -80,7 +80,7 @@ class LoraConfig(Settings):
     use_rslora: bool = False
     """Rank-stabilised scale (Kalajdzievski 2023): with a fixed `alpha`, high ranks learn as fast as low ones."""
     use_dora: bool = False
-    """Length and direction of each weight row are learned apart (DoRA, Liu et al. 2024); its steps are slower."""
+    """Length and direction of each weight row are learned apart (DoRA, Liu et al. 2024); slower steps, ZeRO 0 to 2."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = LLAMA_LINEAR_LAYERS
 
@@ -357,8 +357,13 @@ class SweepConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _four_bits_have_what_they_need(self) -> Self:
+    def _the_method_can_run(self) -> Self:
         problems = [*self._problems_of_quantization()] if self.model.quantization != "none" else []
+        if self.lora.use_dora and self.train.zero_stage == 3:
+            problems.append(
+                "lora.use_dora: DoRA measures whole weights of the base, which ZeRO 3 shards; set train.zero_stage to 2 or less, "
+                "or `use_dora: false`"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
