@@ -17,7 +17,7 @@ loss_curve_difference        The largest difference between our loss and `transf
                              the same rows in the same order, nats a token: what rounding to bf16 makes of equal arithmetic.
 real_tokens_per_second...    Tokens of the rows, not padding, a second of wall time, with optimiser steps.
 
-All sides train a LoRA of rank 16 on all linear layers of the embedded model, 8 rows a step, AdamW, gradient clipping, the same mixed
+All sides train a LoRA of rank 16 on all linear layers of the embedded model with AdamW and gradient clipping, on the same mixed
 rows of the embedded corpus in the same order, in the dtype that is faster here. Models are loaded and trainers built before the
 clock starts, and each side takes a step on other rows first.
 """

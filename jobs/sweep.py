@@ -32,6 +32,7 @@ from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
 from mixwright.search.sweep import SearchResult, check_resources, search
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result
+from mixwright.train import zero
 
 logger = logging.getLogger("mixwright.sweep")
 
@@ -71,6 +72,8 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
 
     check_port(config.serve)
     check_run(run_dir, config, resume=resume)
+    models.check_quantization(config.model)
+    zero.check_can_offload(config.train)
     if config.model.tuning == "none":
         models.saved_adapter(config.model)
     tokenizer = models.load_tokenizer(config.model)

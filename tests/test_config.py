@@ -127,6 +127,50 @@ def test_what_would_matter_must_be_a_difference(tmp_path: Path) -> None:
     assert "must be greater than 0, got 0" in problem(tmp_path, "name: x\nevaluation: {interesting_difference: 0}\n")
 
 
+GPUS = "cluster: {gpus_per_worker: 1}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model: {quantization: nf4}", "model.quantization nf4 runs on GPUs alone, and cluster.gpus_per_worker is 0; set it to 1"),
+        (f"model: {{quantization: nf4}}\n{GPUS}\ntrain: {{zero_stage: 3}}", "nf4: ZeRO 3 cannot shard 4-bit weights"),
+        (f"model: {{quantization: nf4, tuning: full}}\n{GPUS}", "model: tuning full cannot train 4-bit weights"),
+        ("model: {tuning: full}\nlora: {rank: 8}", "lora: model.tuning is full, so no adapter is made and this would be ignored"),
+        (
+            "model: {tuning: full}\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}}}",
+            "search.parameters.lora.rank: model.tuning is full, so no adapter is made; remove it, or set tuning lora",
+        ),
+        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: trials share their base and tuning"),
+        (
+            "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
+            "tuning; make a sweep of each and compare",
+        ),
+        (
+            "lora: {use_dora: true}\ntrain: {zero_stage: 3}",
+            "lora.use_dora: DoRA measures whole weights of the base, which ZeRO 3 shards",
+        ),
+        ("lora: {rank: 513}", "lora.rank: must be less than or equal to 512, got 513"),
+        ("train: {offload_optimizer: cpu}", "train: offload_optimizer cpu needs zero_stage 1, 2 or 3, got 0"),
+        ("train: {offload_param: cpu, zero_stage: 2}", "train: offload_param cpu needs zero_stage 3, got 2"),
+        ("train: {offload_optimizer: nvme, zero_stage: 2, nvme_path: /x}", "offload_optimizer nvme needs zero_stage 3, got 2"),
+        ("train: {offload_optimizer: nvme, zero_stage: 3}", "train: offloading to nvme needs `nvme_path`"),
+        ("train: {nvme_path: /x}", "train: `nvme_path` is read where something is offloaded to nvme, and nothing is; remove it"),
+    ],
+)
+def test_a_method_that_cannot_run_or_a_setting_that_it_ignores_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in problem(tmp_path, f"name: x\n{text}\n")
+
+
+def test_kinds_of_adapters_can_be_searched_beside_one_another(tmp_path: Path) -> None:
+    text = (
+        "name: x\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}, lora.use_dora: {choices: [true, false]}, "
+        "lora.use_rslora: {choices: [true, false]}}}\n"
+    )
+    trial = load_config(write(tmp_path, text)).with_values({"lora.use_dora": True, "lora.use_rslora": True, "lora.rank": 4})
+    assert (trial.lora.use_dora, trial.lora.use_rslora, trial.lora.effective_alpha) == (True, True, 4.0)
+
+
 SEARCHED_DECODING = "name: x\nsearch: {trials: 2, parameters: {evaluation.decoding: {choices: [greedy, num_beams=4]}}}\n"
 
 

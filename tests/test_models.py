@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mixwright.config import LoraConfig, ModelConfig
-from mixwright.errors import ModelError
-from mixwright.models import base_folder, load_base, with_adapter
+from mixwright.errors import HardwareError, ModelError
+from mixwright.models import base_folder, check_quantization, load_base, quantization_settings, with_adapter
 
 
 def copied(model: Path, folder: Path) -> Path:
@@ -74,6 +74,45 @@ def test_an_adapter_starts_the_same_on_a_warm_model_as_on_a_new_one(tiny_model: 
     new, warm = start(False), start(True)
     assert new.keys() == warm.keys()
     assert all(torch.equal(new[name], warm[name]) for name in new)
+
+
+def test_four_bits_without_bitsandbytes_or_without_a_gpu_are_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelConfig(name=str(tiny_model), quantization="nf4")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        ModelError, match=r"nf4 needs bitsandbytes, .*pip install 'mixwright\[qlora\]', or set `quantization: none`"
+    ):
+        check_quantization(config)
+    check_quantization(ModelConfig(name=str(tiny_model)))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(HardwareError, match=r"nf4 runs on NVIDIA GPUs alone, and this process sees none"):
+        load_base(config, torch.bfloat16)
+
+
+def test_four_bits_are_qloras() -> None:
+    settings = quantization_settings(torch.bfloat16)
+    assert settings.load_in_4bit
+    assert settings.bnb_4bit_quant_type == "nf4"
+    assert settings.bnb_4bit_use_double_quant
+    assert settings.bnb_4bit_compute_dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("lora", "scale"),
+    [
+        (LoraConfig(rank=16), 2.0),
+        (LoraConfig(rank=64), 2.0),
+        (LoraConfig(rank=16, alpha=8), 0.5),
+        (LoraConfig(rank=16, use_rslora=True), 2.0),
+        (LoraConfig(rank=16, alpha=8, use_rslora=True), 2.0),
+        (LoraConfig(rank=64, alpha=8, use_rslora=True), 1.0),
+    ],
+)
+def test_the_update_s_scale_follows_its_formula(tiny_model: Path, lora: LoraConfig, scale: float) -> None:
+    model = with_adapter(load_base(ModelConfig(name=str(tiny_model)), torch.float32).model, lora, name="trial", seed=0)
+    scales = {module.scaling["trial"] for module in model.modules() if hasattr(module, "lora_A")}
+    assert scales == {pytest.approx(scale)}
 
 
 @pytest.mark.model

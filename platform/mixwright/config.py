@@ -7,6 +7,7 @@ Everything that can be checked without data, model or cluster is checked here, b
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,23 +24,10 @@ from pydantic import (
 
 from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
 from mixwright.errors import ConfigError
-from mixwright.records import GENERIC
-from mixwright.settings import TAGGED_KINDS, Settings, load_yaml, set_dotted, validate
+from mixwright.settings import TAGGED_KINDS, Positive, Settings, load_yaml, set_dotted, validate
+from mixwright.sources import DataConfig as DataConfig
+from mixwright.sources import SourceConfig as SourceConfig
 
-ONE_TASK_FORMATS = ("m2", "parallel", "wikisplit", "onestopenglish", "stsb")
-READ_BY_FORMATS = {
-    "references": ("parallel",),
-    "labels": ("iterater", "jsonl", "hub"),
-    "columns": ("jsonl", "hub"),
-    "hub_id": ("hub",),
-    "hub_config": ("hub",),
-    "hub_split": ("hub",),
-    "hub_revision": ("hub",),
-    "strip_instruction_prefix": ("jsonl", "hub"),
-    "reverse": ("wikisplit", "onestopenglish"),
-    "min_similarity": ("stsb",),
-}
-"""Settings of a source that some formats would ignore; given for another format, they are an error."""
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 DECODING = "evaluation.decoding"
@@ -47,7 +35,6 @@ MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class ModelConfig(Settings):
@@ -58,7 +45,10 @@ class ModelConfig(Settings):
     revision: str | None = None
     """Commit or tag of a hub id; ignored for folders."""
     tuning: Literal["lora", "full", "none"] = "lora"
-    """none trains nothing: every trial asks `adapter` as it is, so that a sweep can compare how it decodes."""
+    """lora trains an adapter (its kind stands under `lora`), full every weight. none trains nothing: every trial asks `adapter`
+    as it is, so that a sweep can compare how it decodes."""
+    quantization: Literal["none", "nf4"] = "none"
+    """nf4 holds the frozen base in 4 bits (QLoRA, Dettmers et al. 2023), a quarter of bf16's memory; needs a GPU, bitsandbytes."""
     adapter: str | None = None
     """tuning none: the folder of a LoRA adapter, counted from the current folder where relative."""
     max_length: Annotated[int, Field(ge=16)] = 512
@@ -76,92 +66,34 @@ class ModelConfig(Settings):
             raise ValueError(f"`adapter` is read where tuning is none, and it is {self.tuning}; remove it, or set `tuning: none`")
         return self
 
+    @model_validator(mode="after")
+    def _four_bits_are_not_trained(self) -> Self:
+        if self.quantization != "none" and self.tuning == "full":
+            raise ValueError("tuning full cannot train 4-bit weights; set `quantization: none`, or `tuning: lora`")
+        return self
+
 
 class LoraConfig(Settings):
-    """Low-rank adapters (Hu et al. 2021)."""
+    """Low-rank adapters (Hu et al. 2021). Names are PEFT's where it has them."""
 
-    rank: Positive = 16
-    """Inner width of each adapter pair; adapter memory grows linearly with it."""
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    """Inner width of each adapter pair; adapter memory grows linearly with it. vLLM serves no more than 512."""
     alpha: Annotated[float, Field(gt=0)] | None = None
-    """Scale of the update is alpha / rank; None means 2 x rank, so that the scale stays put while rank is searched."""
+    """Scale of the update is alpha / rank, with use_rslora alpha / sqrt(rank); None means 2 x rank, or 2 x sqrt(rank), so that
+    the scale stays put while rank is searched."""
+    use_rslora: bool = False
+    """Rank-stabilised scale (Kalajdzievski 2023): with a fixed `alpha`, high ranks learn as fast as low ones."""
+    use_dora: bool = False
+    """Length and direction of each weight row are learned apart (DoRA, Liu et al. 2024); slower steps, ZeRO 0 to 2."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = LLAMA_LINEAR_LAYERS
 
     @property
     def effective_alpha(self) -> float:
-        return self.alpha if self.alpha is not None else 2.0 * self.rank
-
-
-class SourceConfig(Settings):
-    """One file, folder or hub dataset, and which task its rows serve."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    format: Literal["embedded", "alpaca", "m2", "parallel", "iterater", "wikisplit", "onestopenglish", "stsb", "jsonl", "hub"]
-    use: Literal["train", "evaluation", "both"] = "both"
-    """both: whole groups (documents) go to training or to evaluation, `evaluation_fraction` of them to the latter."""
-    evaluation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    """Read where use is `both`. Evaluation groups are then halved into dev (steers the search) and test (the final table)."""
-    task: str | None = None
-    """`generic` or a task of the scenario; left out where rows name their own task: embedded, iterater, jsonl and hub with a
-    task column. Given for embedded, iterater or beside `labels`, only rows of this task are kept."""
-    path: str | None = None
-    """File or folder, from `data.root` where relative; a folder is read file by file (in m2 each file is a group)."""
-    references: tuple[str, ...] = ()
-    """parallel: the reference files, aligned with `path` line by line."""
-    labels: dict[str, str] = Field(default_factory=dict)
-    """iterater, jsonl, hub: label in the task column -> task; rows of other labels are left out and counted."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """jsonl, hub: our field (text, references, instruction, task, group) -> the file's column; the same name where left out."""
-    hub_id: str | None = None
-    """hub: dataset id, or a local folder that `datasets` can load."""
-    hub_config: str | None = None
-    hub_split: str = "train"
-    hub_revision: str | None = None
-    strip_instruction_prefix: bool = False
-    """jsonl, hub: texts such as CoEdIT's open with their instruction and a colon; move it out of the text."""
-    reverse: bool = False
-    """wikisplit: False joins two sentences into one (the coherence proxy), True splits. onestopenglish: the second line of a
-    block is the text (ELE-INT, where the easier sentence comes first)."""
-    min_similarity: Annotated[float, Field(ge=0.0, le=5.0)] = 5.0
-    """stsb: pairs below this score (0 to 5) are left out and counted."""
-    detokenize: bool = True
-    """Apply the detokenisation policy to texts and references; generic rows are left as they are."""
-    rows: Positive | None = None
-    """embedded: training rows a task (default 2000). Other formats: keep at most this many rows, a seeded choice."""
-
-    @model_validator(mode="after")
-    def _says_where_its_rows_are(self) -> Self:
-        if self.format == "hub" and not self.hub_id:
-            raise ValueError(f"source '{self.name}': format hub needs `hub_id`; give a dataset id or a folder")
-        if self.format not in ("hub", "embedded") and not self.path:
-            raise ValueError(f"source '{self.name}': format {self.format} needs `path`; give a file under data.root")
-        if self.format == "parallel" and not self.references:
-            raise ValueError(f"source '{self.name}': format parallel needs `references`, at least one file")
-        for setting, formats in READ_BY_FORMATS.items():
-            if self.format not in formats and getattr(self, setting) != type(self).model_fields[setting].get_default(
-                call_default_factory=True
-            ):
-                raise ValueError(f"source '{self.name}': `{setting}` is read by format {' and '.join(formats)} alone; remove it")
-        if self.format in ONE_TASK_FORMATS and self.task is None:
-            raise ValueError(f"source '{self.name}': format {self.format} needs `task`, since its rows name none")
-        if self.format == "alpaca" and self.task not in (None, GENERIC):
-            raise ValueError(f"source '{self.name}': format alpaca holds generic instructions; set `task: {GENERIC}`")
-        return self
-
-
-class DataConfig(Settings):
-    """Where rows come from."""
-
-    root: str = "${MIXWRIGHT_DATA:-../shared/data}"
-    """Folder that relative paths count from; `${NAME}` and `${NAME:-default}` are filled from the environment."""
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(name="embedded", format="embedded"),)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        names = [source.name for source in self.sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"sources {', '.join(twice)} are declared twice; give each its own name")
-        return self
+        """What PEFT is given as `lora_alpha`."""
+        if self.alpha is not None:
+            return self.alpha
+        return 2.0 * (math.sqrt(self.rank) if self.use_rslora else self.rank)
 
 
 class MixtureConfig(Settings):
@@ -218,11 +150,38 @@ class TrainConfig(Settings):
     """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
+    offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
+    """Where optimiser state and fp32 masters live: the worker's device, its machine's memory (ZeRO 1 to 3), or files (ZeRO 3)."""
+    offload_param: Literal["none", "cpu", "nvme"] = "none"
+    """The same for the parameters themselves; ZeRO 3 alone. Each layer is fetched when it is computed."""
+    nvme_path: str | None = None
+    """nvme: a folder on a fast local disk of every node; DeepSpeed's swap files go there."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third more time for far less memory."""
     seed: int | None = None
     """Seed of adapter start, data order and dropout; None: search.seed. Searched, it repeats a point over seeds: which rows are
     learned and which are evaluated stays with search.seed."""
+
+    @model_validator(mode="after")
+    def _offload_has_what_it_needs(self) -> Self:
+        problems = []
+        if self.offload_optimizer == "cpu" and self.zero_stage == 0:
+            problems.append("offload_optimizer cpu needs zero_stage 1, 2 or 3, got 0; raise it, or set none")
+        if self.offload_optimizer == "nvme" and self.zero_stage != 3:
+            problems.append(f"offload_optimizer nvme needs zero_stage 3, got {self.zero_stage}; raise it, or offload to cpu")
+        if self.offload_param != "none" and self.zero_stage != 3:
+            problems.append(f"offload_param {self.offload_param} needs zero_stage 3, got {self.zero_stage}; raise it, or set none")
+        if self.uses_nvme and not self.nvme_path:
+            problems.append("offloading to nvme needs `nvme_path`; give a folder on a fast local disk of every node")
+        if self.nvme_path and not self.uses_nvme:
+            problems.append("`nvme_path` is read where something is offloaded to nvme, and nothing is; remove it")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def uses_nvme(self) -> bool:
+        return "nvme" in (self.offload_optimizer, self.offload_param)
 
 
 class EvaluationConfig(Settings):
@@ -405,8 +364,42 @@ class SweepConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _the_method_can_run(self) -> Self:
+        problems = [*self._problems_of_quantization()] if self.model.quantization != "none" else []
+        if self.lora.use_dora and self.train.zero_stage == 3:
+            problems.append(
+                "lora.use_dora: DoRA measures whole weights of the base, which ZeRO 3 shards; set train.zero_stage to 2 or less, "
+                "or `use_dora: false`"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems_of_quantization(self) -> Iterator[str]:
+        if not self.cluster.gpus_per_worker:
+            yield (
+                f"model.quantization {self.model.quantization} runs on GPUs alone, and cluster.gpus_per_worker is 0; "
+                "set it to 1, or `quantization: none`"
+            )
+        if self.train.zero_stage == 3:
+            yield (
+                f"model.quantization {self.model.quantization}: ZeRO 3 cannot shard 4-bit weights; set train.zero_stage to 2 or "
+                "less, or `quantization: none`"
+            )
+
+    def ignored(self) -> Iterator[str]:
+        """Settings of adapters that a sweep of full fine-tunes would not read."""
+        if self.model.tuning != "full":
+            return
+        if self.lora != LoraConfig():
+            yield "lora: model.tuning is full, so no adapter is made and this would be ignored; remove it, or set tuning lora"
+        for key in self.search.parameters:
+            if key.startswith("lora."):
+                yield f"search.parameters.{key}: model.tuning is full, so no adapter is made; remove it, or set tuning lora"
+
+    @model_validator(mode="after")
     def _searched_keys_exist(self) -> Self:
-        problems = [*self._problems_of_searched_decoding()]
+        problems = [*self._problems_of_searched_decoding(), *self._problems_of_searched_model()]
         for key, spec in self.search.parameters.items():
             if key.startswith(f"{DECODING}."):
                 continue  # one alone may contradict what stands there; above they were taken together
@@ -431,6 +424,12 @@ class SweepConfig(Settings):
     def tokens_per_pass(self) -> int:
         """The most tokens of one forward pass of one worker, but for a single longer row."""
         return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
+
+    def _problems_of_searched_model(self) -> Iterator[str]:
+        """A lane loads one base model, once, and is made for adapters or for whole models."""
+        for key in self.search.parameters:
+            if key.removeprefix("model.") in ModelConfig.model_fields and key.startswith("model."):
+                yield f"search.parameters.{key}: trials share their base and tuning; make a sweep of each and compare the reports"
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""
@@ -513,7 +512,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         except yaml.YAMLError:
             raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from None
     _make_paths_absolute(tree, path.parent)
-    return validate(SweepConfig, tree, where=str(path))
+    config = validate(SweepConfig, tree, where=str(path))
+    if unread := [*config.ignored()]:
+        raise ConfigError(f"{path}: " + "\n".join(unread))
+    return config
 
 
 def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixwright.config import LoraConfig, ModelConfig
-from mixwright.errors import ModelError
+from mixwright.errors import HardwareError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -142,22 +142,65 @@ def load_tokenizer(config: ModelConfig) -> Any:
 
 
 def load_base(config: ModelConfig, dtype: torch.dtype) -> LoadedModel:
-    """The base model in evaluation mode on the CPU, weights in `dtype`, with its tokenizer.
+    """The base model in evaluation mode, weights in `dtype`, with its tokenizer; on the CPU, or in 4 bits on the current GPU.
 
     Raises:
         ModelError: no such folder or hub id, no causal LM, no safetensors, or it needs code of its own.
+        HardwareError: 4 bits without a GPU.
     """
     from transformers import AutoModelForCausalLM
 
     source = base_folder(config)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            source, revision=config.revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            source,
+            revision=config.revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **_in_four_bits(config, dtype),
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"model: cannot load {source}: {_first_line(error)}") from error
     model.eval()  # type: ignore[no-untyped-call]
     return LoadedModel(model=model, tokenizer=load_tokenizer(config), name=config.name)
+
+
+def _in_four_bits(config: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """What `from_pretrained` takes beside the rest for QLoRA; nothing where the base is not quantised."""
+    if config.quantization == "none":
+        return {}
+    check_quantization(config)
+    import torch
+
+    if not torch.cuda.is_available():
+        raise HardwareError(
+            f"model.quantization {config.quantization} runs on NVIDIA GPUs alone, and this process sees none; "
+            "set cluster.gpus_per_worker and serve.gpus_per_replica, or `quantization: none`"
+        )
+    return {"quantization_config": quantization_settings(dtype), "device_map": {"": torch.cuda.current_device()}}
+
+
+def check_quantization(config: ModelConfig) -> None:
+    """Refuses 4 bits where bitsandbytes is not installed; a driver without a GPU may ask this for its workers.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"model.quantization {config.quantization} needs bitsandbytes, which is not installed; "
+            "pip install 'mixwright[qlora]', or set `quantization: none`"
+        )
+
+
+def quantization_settings(dtype: torch.dtype) -> Any:
+    """QLoRA's: 4-bit normal floats with quantised constants; products are taken in `dtype`."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -177,11 +220,14 @@ def with_adapter(base: Any, config: LoraConfig, *, name: str, seed: int) -> Any:
     from peft import LoraConfig as PeftLoraConfig
     from peft import PeftModel, get_peft_model
 
+    alpha = config.effective_alpha
     settings = PeftLoraConfig(
         r=config.rank,
-        lora_alpha=config.effective_alpha,  # type: ignore[arg-type]
+        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,  # type: ignore[arg-type]
         lora_dropout=config.dropout,
         target_modules=list(config.target_modules),
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
@@ -191,9 +237,19 @@ def with_adapter(base: Any, config: LoraConfig, *, name: str, seed: int) -> Any:
                 base.add_adapter(name, settings)
                 base.set_adapter(name)
                 return base
-            return get_peft_model(base, settings, adapter_name=name)
+            return get_peft_model(_prepared(base), settings, adapter_name=name)
         except ValueError as error:
             raise ModelError(f"lora.target_modules: {_first_line(error)}") from error
+
+
+def _prepared(base: Any) -> Any:
+    """A 4-bit base as PEFT wants it for training: frozen, its norms in fp32. Others as they are."""
+    from peft import prepare_model_for_kbit_training
+
+    if not getattr(base, "is_loaded_in_4bit", False):
+        return base
+    # Activation checkpointing follows train.activation_checkpointing, as for any base.
+    return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
 
 
 def saved_adapter(config: ModelConfig) -> Path:

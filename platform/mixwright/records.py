@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import types
 import typing
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from mixwright.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 GENERIC = "generic"
 """The task name of generic instructions; a scenario cannot use it for a task of its own."""
@@ -286,6 +289,18 @@ def _jsonl_records(path: Path, kind: type[R]) -> Iterator[R]:
             yield from_json(kind, json.loads(line))
         except (json.JSONDecodeError, DataError) as error:
             raise DataError(f"{path}:{number}: not a {kind.__name__}: {error}") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Appends a line, whole or not at all. A disk that is full costs the line, which is said, and nothing more."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        logger.warning("%s: a line could not be written: %s", path, error.strerror)
+        if path.exists():
+            os.truncate(path, size)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,12 +10,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mixwright.errors import ConfigError, did_you_mean
+
+Positive = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseModel):

@@ -176,7 +176,7 @@ def _kill_a_worker_that_has_trained(run_dir: Path, killed: list[int]) -> None:
     """Waits for a checkpoint, then kills a training worker among this process's own descendants, as a machine that dies would."""
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline and not killed:
-        if any(run_dir.glob("trials/*/checkpoint/state.json")):
+        if any(run_dir.glob("trials/*/checkpoint/*/state.json")):
             for process in psutil.Process().children(recursive=True):
                 if "RayTrainWorker" in "".join(process.cmdline()):
                     process.kill()

@@ -5,8 +5,11 @@ Training is plain Python below lane.py; a gloo group over a file is all that it 
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,9 @@ from mixwright.records import GENERIC, Example, Objectives, RungRecord
 from mixwright.scenarios import Scenario
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
+PATIENCE = timedelta(seconds=60)
+"""A worker that waits longer for a neighbour fails: none may be left behind at a barrier."""
+
 SCENARIO = Scenario.model_validate(
     {
         "name": "shouting",
@@ -28,12 +34,17 @@ SCENARIO = Scenario.model_validate(
 
 @dataclass(frozen=True)
 class Step:
-    """One assignment of a script; `leave_first` makes the worker forget the trial before, as a restart would."""
+    """One assignment of a script.
+
+    `leave_first` makes the worker forget the trial before, as a restart would; `before` then runs, on worker 0 or on all of them.
+    """
 
     trial_id: str
     values: dict[str, Any]
     rung: int
     leave_first: bool = False
+    before: Callable[[], object] | None = None
+    before_on_all: bool = False
 
 
 def data(rows: int = 40) -> PreparedData:
@@ -45,7 +56,7 @@ def data(rows: int = 40) -> PreparedData:
     return PreparedData(train={"louder": louder, GENERIC: generic}, dev={}, test={}, report={})
 
 
-def config(model: Path, **train: Any) -> SweepConfig:
+def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) -> SweepConfig:
     recipe = {"micro_batch_size": 2, "gradient_accumulation": 2, "learning_rate": 5e-3, "precision": "fp32", **train}
     return SweepConfig.model_validate(
         {
@@ -54,7 +65,7 @@ def config(model: Path, **train: Any) -> SweepConfig:
             "lora": {"rank": 4},
             "mixture": {"size": 36},
             "train": recipe,
-            "search": {"scheduler": {"rungs": [0.5, 1.0]}},
+            "search": {"scheduler": {"rungs": list(rungs)}},
         }
     )
 
@@ -81,16 +92,22 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
 
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group")
+    torch.distributed.init_process_group(
+        "gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group", timeout=PATIENCE
+    )
     precision = "bf16" if settings.train.precision == "bf16" else "fp32"
     setup = Setup(
         config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
     )
+    logging.getLogger("mixwright").addHandler(_warnings_file(run_dir, rank))
     resident = Resident(setup, "cpu")
     seen: list[RungRecord | str] = []
     for step in script:
         if step.leave_first:
             resident._leave_trial()
+        if step.before and (rank == 0 or step.before_on_all):
+            step.before()
+        torch.distributed.barrier()
         assignment = Assignment(trial_id=step.trial_id, config=settings.with_values(step.values), rung=step.rung)
         try:
             seen.append(resident.run(assignment))
@@ -98,6 +115,12 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
             seen.append(f"{type(error).__name__}: {error}")
     results[rank] = seen
     torch.distributed.destroy_process_group()
+
+
+def _warnings_file(run_dir: Path, rank: int) -> logging.Handler:
+    handler = logging.FileHandler(run_dir / f"warnings-{rank}.txt")
+    handler.setLevel(logging.WARNING)
+    return handler
 
 
 def run_trials(settings: SweepConfig, run_dir: Path, script: list[Step], world_size: int) -> list[Any]:

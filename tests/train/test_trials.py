@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from distributed_trials import Step, config, run_trials
+from distributed_trials import FirstLogit, Step, config, run_trials
+
+from mixwright.store.vllm import VllmFit, vllm_fit
 
 RANK_4, RANK_8 = {"lora.rank": 4}, {"lora.rank": 8}
 SCRIPT = [
@@ -66,7 +68,6 @@ def test_the_saved_adapter_is_whole_and_not_zero(stages: dict, stage: int) -> No
 
 @pytest.mark.parametrize("stage", [0, 3])
 def test_the_saved_adapter_gives_the_score_that_the_trial_reported(stages: dict, stage: int, tiny_model: Path) -> None:
-    from distributed_trials import FirstLogit
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -76,10 +77,14 @@ def test_the_saved_adapter_gives_the_score_that_the_trial_reported(stages: dict,
     assert FirstLogit()(tuned, config(tiny_model)).objectives.seen == pytest.approx(records[3].objectives.seen, abs=1e-5)
 
 
-def test_one_worker_and_two_learn_the_same_from_the_same_global_batch(stages: dict, tiny_model: Path, tmp_path: Path) -> None:
-    settings = config(tiny_model, gradient_accumulation=4)
-    run_trials(settings, tmp_path, SCRIPT[:2], world_size=1)
-    assert losses(tmp_path, "trial_0000") == pytest.approx(losses(stages[0][0], "trial_0000"), abs=1e-5)
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_vllm_would_serve_every_exported_adapter(stages: dict, stage: int, tiny_model: Path) -> None:
+    for trial, rank in (("trial_0000", 4), ("trial_0001", 8)):
+        folder = stages[stage][0] / "trials" / trial / "adapter"
+        assert vllm_fit(folder) == VllmFit(problems=(), max_lora_rank=8)
+        settings = json.loads((folder / "adapter_config.json").read_text())
+        assert settings["base_model_name_or_path"] == str(tiny_model)
+        assert (settings["r"], settings["lora_alpha"]) == (rank, 2 * rank)
 
 
 def test_bf16_keeps_fp32_masters_at_every_stage(tiny_model: Path, tmp_path: Path) -> None:
@@ -101,10 +106,13 @@ def test_full_fine_tuning_saves_a_model_that_loads_as_one(tiny_model: Path, tmp_
 
     settings = config(tiny_model, learning_rate=1e-3)
     settings = settings.with_values({"model.tuning": "full"})
-    run_trials(settings, tmp_path, [Step("trial_0000", {}, 0), Step("trial_0000", {}, 1)], world_size=1)
+    *_, record = run_trials(settings, tmp_path, [Step("trial_0000", {}, 0), Step("trial_0000", {}, 1)], world_size=1)
+    first, *_, last = losses(tmp_path, "trial_0000")
+    assert last < first - 0.2
     folder = tmp_path / "trials" / "trial_0000" / "adapter"
     tuned, base = AutoModelForCausalLM.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(tiny_model)
     assert AutoTokenizer.from_pretrained(folder).eos_token == "<|im_end|>"
+    assert FirstLogit()(tuned, settings).objectives.seen == pytest.approx(record.objectives.seen, abs=1e-6)
     assert not torch.equal(tuned.model.layers[0].mlp.up_proj.weight, base.model.layers[0].mlp.up_proj.weight)
 
 

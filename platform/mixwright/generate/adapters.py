@@ -1,7 +1,7 @@
 """Which adapter each row of a forward pass goes through, and the model's state around it.
 
-PEFT can send every row of one batch through an adapter of its own; this module speaks its language, so that engines and
-retention need not.
+PEFT can send every row of one batch through an adapter of its own, unless that is a DoRA adapter: rows of one of those need a
+pass to themselves. This module speaks PEFT's language, so that engines and retention need not.
 """
 
 from __future__ import annotations
@@ -24,6 +24,28 @@ def adapter_names(model: Any) -> tuple[str, ...]:
     return tuple(model.peft_config) if isinstance(model, PeftModel) else ()
 
 
+def needs_own_pass(model: Any, name: str) -> bool:
+    """Whether rows through this adapter cannot share a pass with others."""
+    return name in adapter_names(model) and bool(getattr(model.peft_config[name], "use_dora", False))
+
+
+@contextmanager
+def active(model: Any, name: str) -> Iterator[None]:
+    """The one adapter alone is active; what was active before, and what was being learned, comes back afterwards."""
+    before = list(model.active_adapters)
+    if before == [name]:
+        yield
+        return
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.base_model.set_adapter(name, inference_mode=True)
+    try:
+        yield
+    finally:
+        model.base_model.set_adapter(before, inference_mode=True)
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
 def forward(model: Any, adapters: Sequence[str] | None, **inputs: Any) -> Any:
     """The model's output, row i of the inputs through adapter `adapters[i]`; what is active in the model stays active.
 
@@ -33,7 +55,7 @@ def forward(model: Any, adapters: Sequence[str] | None, **inputs: Any) -> Any:
     PEFT's gathering of sub-batches. The mixed pass needs the model in evaluation mode.
 
     Raises:
-        ModelError: a name that the model does not hold.
+        ModelError: a name that the model does not hold, or one that needs a pass of its own beside another.
     """
     return _through(model, adapters, lambda chosen: chosen, inputs)
 
@@ -54,8 +76,14 @@ def _through(model: Any, adapters: Sequence[str] | None, method: Callable[[Any],
     if not held:
         plain: Any = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
         return method(plain)(**arguments)
-    if adapters is None or list(model.active_adapters) == list(dict.fromkeys(adapters)):
+    names = list(dict.fromkeys(adapters or ()))
+    if adapters is None or list(model.active_adapters) == names:
         return method(model)(**arguments)
+    if apart := [name for name in names if needs_own_pass(model, name)]:
+        if len(names) > 1:
+            raise ModelError(f"rows of the DoRA adapter '{apart[0]}' need a pass of their own, got {', '.join(names)} in one")
+        with active(model, apart[0]):
+            return method(model)(**arguments)
     return method(model)(adapter_names=[PEFT_BASE if name == BASE else name for name in adapters], **arguments)
 
 

@@ -9,10 +9,11 @@ that have ended leave the batch. Beam search is transformers' own and has the fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from mixwright.generate import beams
-from mixwright.generate.adapters import evaluating
+from mixwright.generate.adapters import active, evaluating, needs_own_pass
 from mixwright.generate.decoding import Row, decode, read_prefix
 from mixwright.generate.engine import Generated, Request
 from mixwright.records import BASE
@@ -56,7 +57,8 @@ class TransformersEngine:
         """As `generate`, with the number of tokens of each answer and whether it had come to its end."""
         answers: dict[int, Generated] = {}
         for model, indices in self._groups(requests):
-            with evaluating(model):
+            adapter = requests[indices[0]].adapter
+            with evaluating(model), active(model, adapter) if needs_own_pass(model, adapter) else nullcontext():
                 for start, outputs in self._outputs(model, [self._row(requests[index]) for index in indices]):
                     for index, output in zip(indices[start:], outputs, strict=False):
                         ended = len(output) < requests[index].max_new_tokens
@@ -82,14 +84,16 @@ class TransformersEngine:
     def _groups(self, requests: Sequence[Request]) -> list[tuple[Any, list[int]]]:
         """Request indices by model, longest prompt first: memory runs out at once or never.
 
-        Rows of beam search stand apart, by decoding and limit, which are the same for all rows of a search.
+        Rows of beam search stand apart, by decoding and limit, which are the same for all rows of a search; and so do rows of an
+        adapter that needs a pass of its own.
         """
         order = sorted(range(len(requests)), key=lambda index: -len(requests[index].prompt_ids))
         groups: dict[tuple[Any, ...], list[int]] = {}
         for index in order:
             request = requests[index]
             searched = (request.decoding, request.max_new_tokens) if request.decoding.num_beams > 1 else ()
-            groups.setdefault((request.adapter if request.adapter in self.tuned else "", *searched), []).append(index)
+            apart = request.adapter in self.tuned or needs_own_pass(self.model, request.adapter)
+            groups.setdefault((request.adapter if apart else "", *searched), []).append(index)
         return [(self.tuned.get(key[0], self.model), indices) for key, indices in groups.items()]
 
     def _end_ids(self, model: Any) -> frozenset[int]:

@@ -21,9 +21,10 @@ import yaml
 
 from mixwright.config import SweepConfig
 from mixwright.errors import ConfigError, DataError, RunError
-from mixwright.models import COMPLETE
+from mixwright.models import ADAPTER_CONFIG, COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
 from mixwright.settings import dump_yaml, validate
+from mixwright.store.vllm import vllm_fit
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,18 @@ class RunFolder:
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
         (target / COMPLETE).touch()
+        _say_how_vllm_serves(target)
         return target
+
+
+def _say_how_vllm_serves(adapter: Path) -> None:
+    if not (adapter / ADAPTER_CONFIG).exists():
+        return
+    fit = vllm_fit(adapter)
+    if fit.problems:
+        logger.info("%s: vLLM would not serve it: %s", adapter, "; ".join(fit.problems))
+    else:
+        logger.info("%s: vLLM serves it with --enable-lora --max-lora-rank %d", adapter, fit.max_lora_rank)
 
 
 def check_run(path: Path, config: SweepConfig, *, resume: bool) -> None:

@@ -1,24 +1,41 @@
 """What is kept of a trial in progress, and the adapter that comes out of a finished one.
 
-A checkpoint holds the tuned weights, optimiser, scheduler, data position and the random state of every worker. DeepSpeed
-writes its own shards; `state.json`, written last by worker 0, names the tag that is whole. A reader that finds no
-`state.json`, or one that points to an older tag, never sees half a checkpoint.
+A checkpoint holds the tuned weights, optimiser, scheduler, data position and the random state of every worker. The newest is
+kept and the one before it, each in a folder of its own; DeepSpeed writes the shards, and `state.json`, written last by worker 0,
+names every file with its size and digest. A folder without it, or one whose files are not what it says, is never read:
+the generation before takes its place, with the rungs that were known by then.
+
+A disk that is full meets some workers and not others. They tell one another before any goes on, so that all of them leave the
+trial together and none waits for a neighbour that is gone.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import logging
+import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixwright.errors import TrainError
+from mixwright.errors import DataError, TrainError
 from mixwright.models import COMPLETE
 from mixwright.records import RungRecord, from_json, to_json, write_text
 from mixwright.train import workers
 
+logger = logging.getLogger(__name__)
+
 STATE_FILE = "state.json"
+GENERATIONS = 2
+"""Checkpoints kept of a trial in progress."""
+DIGEST_BYTES = 16
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_DISK_IN_WORDS = (*(os.strerror(number) for number in FULL_DISK), "inline_container", "PytorchStreamWriter")
+"""What torch's and safetensors' writers say of it; torch's zip writer knows only that less was written than it gave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,37 +50,166 @@ class TrialProgress:
     seconds: float
     rungs: tuple[RungRecord, ...] = ()
     tag: str = ""
+    """Name of the checkpoint's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFile:
+    """What a file of a checkpoint must be."""
+
+    name: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedState:
+    """The content of `state.json`."""
+
+    progress: TrialProgress
+    files: tuple[SavedFile, ...]
 
 
 def read_progress(folder: Path) -> TrialProgress | None:
-    """The progress of the last whole checkpoint in `folder`, or None where there is none."""
+    """The progress of the newest whole checkpoint in `folder`, or None where there is none. All workers call it together.
+
+    Each worker reads its share of the files, and all go by what any of them found. What is passed over is said.
+    """
+    damaged: list[str] = []
+    generations: list[SavedState] = workers.gather_objects(_generations(folder) if workers.rank() == 0 else [])[0]
+    for state in generations:
+        problems = workers.gather_objects(_problem(folder / state.progress.tag, state))
+        problem = next((problem for problem in problems if problem), "")
+        if not problem:
+            _say_damaged(folder, damaged, f"going on from step {state.progress.step}")
+            return state.progress
+        damaged.append(f"{state.progress.tag}: {problem}")
+    _say_damaged(folder, damaged, "training starts from the beginning")
+    return None
+
+
+def _generations(folder: Path) -> list[SavedState]:
+    """Checkpoints that were written to their end, the newest first."""
+    states = []
+    for path in folder.glob(f"*/{STATE_FILE}"):
+        try:
+            states.append(from_json(SavedState, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, DataError) as error:
+            logger.warning("%s: passed over, since it cannot be read: %s", path, error)
+    return sorted(states, key=lambda state: (state.progress.step, len(state.progress.rungs)), reverse=True)
+
+
+def _problem(folder: Path, state: SavedState) -> str:
+    """What is wrong with this worker's share of the files; empty where nothing is. Sizes come first, since they cost nothing."""
+    own = state.files[workers.rank() :: workers.world_size()]
     try:
-        text = (folder / STATE_FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return from_json(TrialProgress, json.loads(text))
+        for file in own:
+            if (size := (folder / file.name).stat().st_size) != file.size:
+                return f"{file.name} has {size:,} bytes instead of {file.size:,}"
+        for file in own:
+            if _digest(folder / file.name) != file.digest:
+                return f"{file.name} is not what was written"
+    except OSError as error:
+        return f"{file.name}: {error.strerror}"
+    return ""
+
+
+def _say_damaged(folder: Path, damaged: Sequence[str], then: str) -> None:
+    if damaged and workers.rank() == 0:
+        logger.warning("%s: damaged: %s; %s", folder, "; ".join(damaged), then)
 
 
 def save_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
-    """Writes a checkpoint from every worker; older tags go once the new one is whole."""
+    """Writes a checkpoint from every worker; of the older ones the last stays.
+
+    Raises:
+        TrainError: it could not be written whole, on all workers alike; what there was of it is removed, older ones stay.
+    """
+    target = folder / progress.tag
+    on_first_worker(lambda: shutil.rmtree(target, ignore_errors=True), target)
+    try:
+        _leave_together(_write_shards(engine, folder, progress), target)
+        files, problem = _described(target)
+        _leave_together(problem, target)
+        state = SavedState(progress=progress, files=tuple(file for share in workers.gather_objects(files) for file in share))
+        on_first_worker(lambda: write_text(target / STATE_FILE, json.dumps(to_json(state))), target)
+    except TrainError:
+        on_first_worker(lambda: shutil.rmtree(target, ignore_errors=True), target)
+        raise
+    on_first_worker(lambda: _drop_old(folder, progress), folder)
+
+
+def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> str:
+    """What kept this worker from writing its files; empty where nothing did."""
     import torch
 
-    engine.save_checkpoint(str(folder), tag=progress.tag, exclude_frozen_parameters=True, save_latest=False)
-    torch.save(torch.get_rng_state(), folder / progress.tag / f"random_state_{workers.rank()}.pt")
-    workers.barrier()
-    if workers.rank() == 0:
-        write_text(folder / STATE_FILE, json.dumps(to_json(progress)))
-        for old in folder.iterdir():
-            if old.is_dir() and old.name != progress.tag:
-                shutil.rmtree(old)
-    workers.barrier()
+    writer = _PatientWriter(engine.checkpoint_engine)
+    engine.checkpoint_engine = writer
+    try:
+        engine.save_checkpoint(str(folder), tag=progress.tag, exclude_frozen_parameters=True, save_latest=False)
+        writer.save(torch.get_rng_state(), str(_random_state(folder / progress.tag)))
+    finally:
+        engine.checkpoint_engine = writer.inner
+    return writer.problem
+
+
+class _PatientWriter:
+    """DeepSpeed's own writer, which keeps a failure to itself until every worker has written.
+
+    DeepSpeed meets its neighbours at barriers while it saves: a worker that raised on the way would let them wait there.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.problem = ""
+
+    def save(self, state_dict: Any, path: str) -> None:
+        self._try(lambda: self.inner.save(state_dict, path))
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        self._try(lambda: self.inner.makedirs(path, exist_ok=exist_ok))
+
+    def _try(self, write: Callable[[], Any]) -> None:
+        self.problem = self.problem or _problem_of(write)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def _random_state(folder: Path) -> Path:
+    return folder / f"random_state_{workers.rank()}.pt"
+
+
+def _described(target: Path) -> tuple[list[SavedFile], str]:
+    """This worker's share of the files that are there, and what kept it from reading them."""
+    names = workers.gather_objects(sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()))[0]
+    files = []
+    try:
+        for name in names[workers.rank() :: workers.world_size()]:
+            files.append(SavedFile(name=name, size=(target / name).stat().st_size, digest=_digest(target / name)))
+    except OSError as error:
+        return [], str(error)
+    return files, ""
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+
+
+def _drop_old(folder: Path, newest: TrialProgress) -> None:
+    """Leaves the newest checkpoint and the last whole one before it; later ones were passed over when the trial went on."""
+    kept = [state.progress.tag for state in _generations(folder) if state.progress.step <= newest.step][:GENERATIONS]
+    for item in folder.iterdir():
+        if item.is_dir() and item.name not in kept:
+            shutil.rmtree(item)
 
 
 def load_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
-    """Brings the engine back to `progress`.
+    """Brings the engine back to `progress`, which `read_progress` found whole.
 
     Raises:
-        TrainError: the checkpoint was written by another number of workers, or DeepSpeed finds it damaged.
+        TrainError: the checkpoint was written by another number of workers, or does not fit the engine.
     """
     import torch
 
@@ -75,7 +221,7 @@ def load_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
     loaded, _ = engine.load_checkpoint(str(folder), tag=progress.tag, load_module_strict=False)
     if loaded is None:
         raise TrainError(f"{folder}/{progress.tag}: not a whole checkpoint; remove the folder to train from the start")
-    torch.set_rng_state(torch.load(folder / progress.tag / f"random_state_{workers.rank()}.pt"))
+    torch.set_rng_state(torch.load(_random_state(folder / progress.tag)))
 
 
 def export(model: Any, tokenizer: Any, folder: Path, gathered: Any) -> None:
@@ -84,26 +230,36 @@ def export(model: Any, tokenizer: Any, folder: Path, gathered: Any) -> None:
     All workers call it; worker 0 writes. `gathered` is the context in which ZeRO-3's shards are whole.
 
     Raises:
-        TrainError: the adapter came out empty or untouched, which is how an ungathered ZeRO-3 shard shows itself.
+        TrainError: the adapter came out empty or untouched, which is how an ungathered ZeRO-3 shard shows itself, or the disk
+            is full; what there was of the folder is removed.
     """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+
+    def write() -> None:
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            _write_tuned(model, tokenizer, temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
     with gathered:
         _check_adapter_is_real(model)  # on every worker, so that all of them leave together
-        if workers.rank() == 0:
-            temporary = folder.with_name(f".{folder.name}.tmp")
-            shutil.rmtree(temporary, ignore_errors=True)
-            model.save_pretrained(temporary, **_selected(model))
-            _flatten_adapter_folder(temporary, model)
-            if not hasattr(model, "peft_config"):
-                tokenizer.save_pretrained(temporary)
-            (temporary / COMPLETE).touch()
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary.rename(folder)
-    workers.barrier()
+        problem = _problem_of(write) if workers.rank() == 0 else ""
+    _leave_together(problem, folder)
 
 
-def _selected(model: Any) -> dict[str, Any]:
-    return {"selected_adapters": [model.active_adapter]} if hasattr(model, "peft_config") else {}
+def _write_tuned(model: Any, tokenizer: Any, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    if hasattr(model, "peft_config"):
+        # The vocabulary never grows here; left to itself, PEFT asks the hub whether it did.
+        model.save_pretrained(folder, selected_adapters=[model.active_adapter], save_embedding_layers=False)
+        _flatten_adapter_folder(folder, model)
+    else:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    (folder / COMPLETE).touch()
 
 
 def _flatten_adapter_folder(folder: Path, model: Any) -> None:
@@ -125,3 +281,42 @@ def _check_adapter_is_real(model: Any) -> None:
         raise TrainError(
             "the adapter did not move from its start (every lora_B is zero); raise train.learning_rate or mixture.size"
         )
+
+
+def on_first_worker(write: Callable[[], Any], where: Path) -> None:
+    """Runs `write` on worker 0 while the others wait.
+
+    Raises:
+        TrainError: the file system refused it; on all workers alike.
+    """
+    _leave_together(_problem_of(write) if workers.rank() == 0 else "", where)
+
+
+def _problem_of(write: Callable[[], Any]) -> str:
+    """Runs `write` and says what the file system had against it; empty where nothing."""
+    from safetensors import SafetensorError
+
+    try:
+        write()
+    except OSError as error:
+        return _full_disk(error.errno, str(error)) or str(error)
+    except (RuntimeError, SafetensorError) as error:  # torch's and safetensors' writers say so in words alone
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return _full_disk(None, text) or text
+    return ""
+
+
+def _full_disk(number: int | None, text: str) -> str:
+    full = number in FULL_DISK or any(reason in text for reason in FULL_DISK_IN_WORDS)
+    return f"the disk is full ({text}); free space there, or give a --run-dir on another disk" if full else ""
+
+
+def _leave_together(problem: str, where: Path) -> None:
+    """Raises on every worker where any has a problem; also the place where they wait for one another.
+
+    Raises:
+        TrainError: with the first worker's problem.
+    """
+    for rank, found in enumerate(workers.gather_objects(problem)):
+        if found:
+            raise TrainError(f"{where}: cannot be written by worker {rank}: {found}")

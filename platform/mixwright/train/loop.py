@@ -19,6 +19,7 @@ from typing import Any
 from mixwright.config import SweepConfig, TrainConfig
 from mixwright.errors import TrainError
 from mixwright.prompts import Rendered
+from mixwright.records import append_line
 from mixwright.train import batches, workers, zero
 from mixwright.train.attention import packed_rows_seen_by
 from mixwright.train.checkpoint import TrialProgress
@@ -147,8 +148,7 @@ def _log_step(trial: Trial, loss: float, learning_rate: float, seconds: float) -
         "grad_norm": None if norm is None else float(norm),
         "seconds": seconds,
     }
-    with (trial.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(trial.folder / "metrics.jsonl", json.dumps(line))
     logger.info(
         "%s step %d/%d  loss %.3f nats/token  %.1f s  about %.0f s of training left",
         progress.trial_id,

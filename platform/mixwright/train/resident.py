@@ -101,17 +101,25 @@ class Resident:
             TrainError: the trial cannot go on. The worker itself stays fit for the next assignment.
         """
         folder = trial_folder(self.setup.run_dir, assignment.trial_id)
-        saved = checkpoint.read_progress(folder / "checkpoint")
+        saved = self._progress(assignment.trial_id, folder)
         if saved and len(saved.rungs) > assignment.rung:
             return saved.rungs[assignment.rung]
         if assignment.config.model.tuning == "none":
             return self._ask_saved_adapter(assignment.config)
         try:
             trial = self._enter_trial(assignment, folder, saved)
-            return self._reach_rung(trial, assignment.rung)
+            while len(trial.progress.rungs) <= assignment.rung:  # more than one where a damaged checkpoint was passed over
+                record = self._reach_rung(trial, len(trial.progress.rungs))
+            return record
         except TrainError:
             self._leave_trial()
             raise
+
+    def _progress(self, trial_id: str, folder: Path) -> checkpoint.TrialProgress | None:
+        """Where the trial stands: as it is on these workers, else by its newest whole checkpoint."""
+        if self.trial and self.trial.progress.trial_id == trial_id:
+            return self.trial.progress
+        return checkpoint.read_progress(folder / "checkpoint")
 
     def _ask_saved_adapter(self, config: SweepConfig) -> RungRecord:
         """The one rung of a trial that trains nothing; the adapter stays on the base for the trials to come."""
@@ -148,7 +156,7 @@ class Resident:
             seconds=progress.seconds,
             standard_errors=evaluation.standard_errors,
         )
-        progress = replace(progress, rungs=(*progress.rungs, record), tag=f"step-{progress.step}")
+        progress = replace(progress, rungs=(*progress.rungs, record), tag=f"rung-{rung}-step-{progress.step}")
         if rung == len(fractions) - 1:
             gathered = loop.whole_parameters(trial.engine, trial.model, trial.config.train.zero_stage)
             checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered)
@@ -175,11 +183,13 @@ class Resident:
         if saved:
             checkpoint.load_checkpoint(engine, folder / "checkpoint", saved)
             progress = saved
-        if workers.rank() == 0:
+
+        def prepare_folder() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             loop.keep_steps_before(folder / "metrics.jsonl", progress.step)
             write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
-        workers.barrier()
+
+        checkpoint.on_first_worker(prepare_folder, folder)
         self.trial = loop.Trial(
             config=config,
             folder=folder,

@@ -11,6 +11,7 @@ import logging
 from typing import Any, Literal
 
 from mixwright.config import TrainConfig
+from mixwright.errors import HardwareError
 from mixwright.train.operators import use_own_compiler
 
 Precision = Literal["bf16", "fp32"]
@@ -25,8 +26,9 @@ def deepspeed_config(train: TrainConfig, precision: Precision, world_size: int) 
         "train_batch_size": train.micro_batch_size * train.gradient_accumulation * world_size,
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": precision == "bf16"},
-        "zero_optimization": _zero_section(effective_stage(train, precision)),
+        "zero_optimization": _zero_section(effective_stage(train, precision)) | _offload_section(train),
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,
         "wall_clock_breakdown": False,
     }
@@ -55,6 +57,37 @@ def _zero_section(stage: int) -> dict[str, Any]:
     return section
 
 
+def _offload_section(train: TrainConfig) -> dict[str, Any]:
+    """What leaves the worker's device; without a GPU there is nothing to leave, and pinned memory has no sense."""
+    import torch
+
+    section: dict[str, dict[str, Any]] = {}
+    for key, device in (("offload_optimizer", train.offload_optimizer), ("offload_param", train.offload_param)):
+        if device != "none":
+            section[key] = {"device": device, "pin_memory": torch.cuda.is_available()}
+        if device == "nvme":
+            section[key]["nvme_path"] = train.nvme_path
+    return section
+
+
+def check_can_offload(train: TrainConfig) -> None:
+    """Refuses, before anything starts, an offload to files where DeepSpeed's asynchronous I/O cannot be compiled.
+
+    Raises:
+        HardwareError: libaio or its headers are not there.
+    """
+    if not train.uses_nvme:
+        return
+    use_own_compiler()
+    from deepspeed.ops.op_builder.async_io import AsyncIOBuilder
+
+    if not AsyncIOBuilder().is_compatible(verbose=False):
+        raise HardwareError(
+            "train: offloading to nvme needs libaio and its headers, which are not on this machine; "
+            "install them on every node (Debian: libaio-dev), or offload to cpu"
+        )
+
+
 def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, precision: Precision, world_size: int) -> Any:
     """The DeepSpeed engine around `model`; the process group is the one that Ray Train has set up."""
     import deepspeed
@@ -64,4 +97,7 @@ def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, p
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, lr_scheduler=scheduler, config=deepspeed_config(train, precision, world_size)
     )
+    # Beside each checkpoint DeepSpeed copies a script, on worker 0 alone and between two barriers: on a full disk it would let
+    # the others wait for ever. Our readers have no use for it.
+    engine._copy_recovery_script = lambda save_path: None
     return engine
