@@ -1,18 +1,17 @@
 """The recipe, read top to bottom: one trial from its first step to a rung.
 
-What comes in: a `Trial` (engine, rendered rows, where it stands). What goes out: the trial some steps further, a line a
-step in metrics.jsonl, and the mean loss on the way. Nothing here knows Ray, the search or how a score is computed.
+What comes in: a `Trial` (engine, rendered rows, where it stands). What goes out: the trial some steps further, a report of each
+step, and the mean loss on the way. Nothing here knows Ray, the search or how a score is computed.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from mixwright.errors import TrainError
 from mixwright.prompts import Rendered
 from mixwright.train import batches, workers, zero
 from mixwright.train.checkpoint import TrialProgress
+from mixwright.train.compiling import set_compiled
 from mixwright.train.loss import ResponseLoss
-
-logger = logging.getLogger(__name__)
+from mixwright.train.reporter import Meter, Reporter, StepReport
 
 
 @dataclass
@@ -39,6 +38,8 @@ class Trial:
     progress: TrialProgress
     pad_token_id: int
     device: str
+    reporter: Reporter
+    meter: Meter
 
     @property
     def global_batch(self) -> int:
@@ -54,7 +55,8 @@ def build_engine(model: Any, train: TrainConfig, precision: zero.Precision, tota
     """A DeepSpeed engine whose forward pass is the response loss, with AdamW on the trainable parameters."""
     import torch
 
-    if train.activation_checkpointing:
+    set_compiled(model, compiled=train.compile is True)  # an `auto` that nobody has settled counts as no
+    if train.activation_checkpointing is True:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -123,32 +125,30 @@ def train_until(trial: Trial, last_step: int) -> float:
             seconds=trial.progress.seconds + seconds,
         )
         if rank == 0:
-            _log_step(trial, step_loss / learned, learning_rate, seconds)
+            lengths = [len(trial.rows[position].token_ids) for position in positions]
+            _report_step(trial, lengths, learned, step_loss / learned, learning_rate, seconds)
     return loss_sum / learned_tokens if learned_tokens else math.nan
 
 
-def _log_step(trial: Trial, loss: float, learning_rate: float, seconds: float) -> None:
+def _report_step(trial: Trial, lengths: list[int], learned: int, loss: float, learning_rate: float, seconds: float) -> None:
+    """Tells of the step just taken; `lengths` and `learned` are its rows' tokens and the response tokens among them."""
     progress = trial.progress
     norm = trial.engine.get_global_grad_norm()
-    line = {
-        "step": progress.step,
-        "examples": progress.examples,
-        "tokens": progress.tokens,
-        "loss": loss,
-        "learning_rate": learning_rate,
-        "grad_norm": None if norm is None else float(norm),
-        "seconds": seconds,
-    }
-    with (trial.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    logger.info(
-        "%s step %d/%d  loss %.3f nats/token  %.1f s  about %.0f s of training left",
-        progress.trial_id,
-        progress.step,
-        trial.total_steps,
-        loss,
-        seconds,
-        seconds * (trial.total_steps - progress.step),
+    steps_left = trial.total_steps - progress.step
+    rates = trial.meter.rates(lengths=lengths, learned=learned, seconds=seconds, steps_left=steps_left)
+    trial.reporter.step(
+        StepReport(
+            trial_id=progress.trial_id,
+            total_steps=trial.total_steps,
+            step=progress.step,
+            examples=progress.examples,
+            tokens=progress.tokens,
+            loss=loss,
+            learning_rate=learning_rate,
+            grad_norm=None if norm is None else float(norm),
+            seconds=seconds,
+            **asdict(rates),
+        )
     )
 
 

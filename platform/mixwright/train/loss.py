@@ -24,7 +24,10 @@ class ResponseLoss(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Sum of the negative log-likelihood over the batch's learned tokens, nats, a scalar in fp32."""
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        hidden_BTC = causal.get_decoder()(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).last_hidden_state
+        # No cache: training reads none, and filling one would tell compiled layers apart by their numbers.
+        hidden_BTC = causal.get_decoder()(
+            input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT, use_cache=False
+        ).last_hidden_state
         targets_BT = batch.labels_BT[:, 1:]
         learned_BT = targets_BT != IGNORED
         logits_NV = causal.get_output_embeddings()(hidden_BTC[:, :-1][learned_BT])

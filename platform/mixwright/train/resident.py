@@ -26,6 +26,9 @@ from mixwright.prompts import Rendered, render
 from mixwright.records import GENERIC, Example, Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario, wording
 from mixwright.train import batches, checkpoint, loop, workers, zero
+from mixwright.train.compiling import uncompiled
+from mixwright.train.flops import model_flops
+from mixwright.train.reporter import METRICS_FILE, FolderReporter, Meter, Reporter, trial_folder
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class Setup:
     run_dir: Path
     make_evaluator: Callable[[Setup, models.LoadedModel], Evaluator]
     """Called once a worker, after the base model is loaded. Training does not know how scores are made."""
+    peak_flops: float | None = None
+    """Measured rate of one worker's matrix products, for the utilisation of each step; None: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,19 +79,25 @@ class Assignment:
 class Resident:
     """One worker's warm state."""
 
-    def __init__(self, setup: Setup, device: str) -> None:
+    def __init__(self, setup: Setup, device: str, reporter: Reporter | None = None) -> None:
         import torch
 
         self.setup = setup
         self.device = device
+        self.reporter = reporter or FolderReporter(setup.run_dir)
         dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
         self.base = models.load_base(setup.config.model, dtype)
         self.base.model.to(device)
         self.model: Any = self.base.model
-        self.evaluate = setup.make_evaluator(setup, self.base)
+        self._evaluate = setup.make_evaluator(setup, self.base)
         self.trial: loop.Trial | None = None
         self._holds_saved_adapter = False
         self._rendered: dict[tuple[str, str], Rendered] = {}
+
+    def evaluate(self, model: Any, config: SweepConfig) -> Evaluation:
+        """The dev evaluation of `model`, which the trial's configuration says how to ask."""
+        with uncompiled():
+            return self._evaluate(model, config)
 
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
@@ -175,7 +186,7 @@ class Resident:
             progress = saved
         if workers.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            loop.keep_steps_before(folder / "metrics.jsonl", progress.step)
+            loop.keep_steps_before(folder / METRICS_FILE, progress.step)
             write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
         workers.barrier()
         self.trial = loop.Trial(
@@ -187,6 +198,8 @@ class Resident:
             progress=progress,
             pad_token_id=self.base.tokenizer.pad_token_id,
             device=self.device,
+            reporter=self.reporter,
+            meter=Meter(model_flops(self.model), self.setup.peak_flops, self.device),
         )
         logger.info(
             "%s entered the warm workers in %.2f s at step %d", assignment.trial_id, time.perf_counter() - started, progress.step
@@ -240,10 +253,6 @@ def render_example(tokenizer: Any, scenario: Scenario, example: Example, seed: i
     if example.task != GENERIC and not instruction:
         instruction = wording(scenario.task(example.task), example.id, evaluation=False, seed=seed)
     return render(tokenizer, instruction, example.text, example.references[0])
-
-
-def trial_folder(run_dir: Path, trial_id: str) -> Path:
-    return run_dir / "trials" / trial_id
 
 
 def drop_checkpoint(run_dir: Path, trial_id: str) -> None:
