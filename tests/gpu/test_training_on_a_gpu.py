@@ -12,7 +12,7 @@ import torch
 from tests.train.distributed_trials import SCENARIO, FirstLogit, config, data
 
 from mixwright.testing import CollectingReporter
-from mixwright.train import hardware, process
+from mixwright.train import hardware
 from mixwright.train.choices import choose
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 from mixwright.train.zero import Precision
@@ -48,37 +48,31 @@ def steps(model: Path, run_dir: Path, device: str, precision: Precision) -> Coll
     return reporter
 
 
-@pytest.fixture(scope="module")
-def device() -> object:
-    with process.group() as device:
-        yield device
+def test_a_worker_gets_the_gpu_of_its_number(only_worker: str) -> None:
+    assert only_worker == "cuda:0"
 
 
-def test_a_worker_gets_the_gpu_of_its_number(device: str) -> None:
-    assert device == "cuda:0"
-
-
-def test_bf16_lora_learns_and_reports_the_gpu_s_memory(device: str, tiny_model: Path, tmp_path: Path) -> None:
-    reporter = steps(tiny_model, tmp_path, device, "bf16")
+def test_bf16_lora_learns_and_reports_the_gpu_s_memory(only_worker: str, tiny_model: Path, tmp_path: Path) -> None:
+    reporter = steps(tiny_model, tmp_path, only_worker, "bf16")
     assert reporter.steps[-1].loss < reporter.steps[0].loss - 0.1
     assert all(step.mfu is not None and 0 < step.mfu < 1 for step in reporter.steps)
     assert 0 < reporter.steps[-1].memory_gib < 4
 
 
-def test_losses_are_those_of_a_cpu(device: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_those_of_a_cpu(only_worker: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "deepspeed", None)  # it knows one kind of device a process
-    on_gpu = steps(tiny_model, tmp_path / "gpu", device, "fp32")
+    on_gpu = steps(tiny_model, tmp_path / "gpu", only_worker, "fp32")
     on_cpu = steps(tiny_model, tmp_path / "cpu", "cpu", "fp32")
     assert [step.loss for step in on_gpu.steps] == pytest.approx([step.loss for step in on_cpu.steps], abs=1e-3)
 
 
-def test_the_peak_of_a_gpu_is_above_a_processor_s_and_bf16_s_above_fp32_s(device: str) -> None:
-    assert hardware.peak_flops("bf16", device) > hardware.peak_flops("fp32", device) > 1e12
-    assert 0 < hardware.free_gib(device) <= torch.cuda.get_device_properties(device).total_memory / 2**30
+def test_the_peak_of_a_gpu_is_above_a_processor_s_and_bf16_s_above_fp32_s(only_worker: str) -> None:
+    assert hardware.peak_flops("bf16", only_worker) > hardware.peak_flops("fp32", only_worker) > 1e12
+    assert 0 < hardware.free_gib(only_worker) <= torch.cuda.get_device_properties(only_worker).total_memory / 2**30
 
 
-def test_auto_takes_bf16_where_it_is_faster(device: str, tiny_model: Path) -> None:
+def test_auto_takes_bf16_where_it_is_faster(only_worker: str, tiny_model: Path) -> None:
     settings = config(tiny_model).with_values({"train.precision": "auto"})
-    assert choose(settings, device, tokens=1e4, share=1.0).precision.precision == "bf16"
+    assert choose(settings, only_worker, tokens=1e4, share=1.0).precision.precision == "bf16"

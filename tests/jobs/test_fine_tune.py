@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
+from jobs.fine_tune import at_point, fine_tune
 from tests.cluster.small_space import write_space
 
 from mixwright.config import load_config
 from mixwright.data.prepare import drop_long, prepare
+from mixwright.errors import ConfigError, RunError
 from mixwright.models import load_tokenizer
 from mixwright.scenarios import load_scenario
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.testing import CollectingReporter
-from mixwright.train import process
+from mixwright.train.reporter import FolderReporter, StepReport
 from mixwright.train.resident import Assignment, Resident, Setup
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,8 +38,15 @@ WITHOUT = (
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # the tiny model is no work for two
     return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *map(str, command)],
+        cwd=REPOSITORY,
+        env=one_thread,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
@@ -47,6 +61,18 @@ def losses(run_dir: Path) -> list[float]:
 def trial(run_dir: Path) -> dict:
     (line,) = (run_dir / "trials.jsonl").read_text().splitlines()
     return json.loads(line)
+
+
+class Both(FolderReporter):
+    """Writes as a lane does, and collects."""
+
+    def __init__(self, collecting: CollectingReporter, run_dir: Path) -> None:
+        super().__init__(run_dir)
+        self._collecting = collecting
+
+    def step(self, report: StepReport) -> None:
+        super().step(report)
+        self._collecting.step(report)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +97,7 @@ def by_torchrun(space: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="module")
-def lane(space: Path) -> tuple[CollectingReporter, list]:
+def lane(space: Path, only_worker: str) -> tuple[CollectingReporter, list]:
     """The same point as a lane's worker runs it, with DeepSpeed, in this process."""
     config = load_config(space).with_values({"mixture.generic_fraction": 0.25, "lora.rank": 8})
     scenario = load_scenario(config.scenario)
@@ -86,9 +112,14 @@ def lane(space: Path) -> tuple[CollectingReporter, list]:
         peak_flops=1e11,
     )
     reporter = CollectingReporter()
-    with process.group() as device:
-        resident = Resident(setup, device, reporter)
-        return reporter, [resident.run(Assignment(trial_id="trial_0000", config=config, rung=rung)) for rung in (0, 1)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    resident = Resident(setup, only_worker, Both(reporter, setup.run_dir))
+    first = resident.run(Assignment(trial_id="trial_0000", config=config, rung=0))
+    shutil.copytree(setup.run_dir, setup.run_dir.with_name("cut"))
+    records = [first, resident.run(Assignment(trial_id="trial_0000", config=config, rung=1))]
+    torch.set_num_threads(threads)
+    return reporter, records
 
 
 def test_a_machine_without_ray_and_deepspeed_gets_the_lane_s_numbers(alone, lane) -> None:
@@ -134,36 +165,43 @@ def test_one_worker_speaks_for_both(by_torchrun) -> None:
     assert sum(" step 7/12 " in line for line in by_torchrun[1].stderr.splitlines()) == 1
 
 
-def test_the_same_call_again_does_nothing_and_says_so(alone, space: Path) -> None:
-    done = run(JOB, space, "--run-dir", alone[0], *POINT)
-    assert done.returncode == 0, done.stderr
-    assert "holds this run, complete; nothing to do" in done.stderr
+def test_the_same_call_again_does_nothing_and_says_so(alone, space: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    before = trial(alone[0])
+    fine_tune(at_point(load_config(space), POINT[1::2]), "cpu", alone[0], resume=False)
+    assert caplog.messages[-1].endswith("holds this run, complete; nothing to do")
+    assert trial(alone[0]) == before
 
 
 def test_a_run_cut_off_after_a_rung_is_refused_and_goes_on_with_resume(lane, alone, space: Path) -> None:
-    """The lane's folder holds a trial and its checkpoint, but neither configuration nor record: as after a kill."""
-    run_dir = space.parent / "lane"
+    run_dir = space.parent / "cut"  # as it was when the first rung had been reached
     (run_dir / "config.yaml").write_text((alone[0] / "config.yaml").read_text())
-    refused = run(JOB, space, "--run-dir", run_dir, *POINT)
-    assert (refused.returncode, len(refused.stderr.strip().splitlines()[-1:])) == (2, 1)
-    assert "holds an unfinished run; add --resume" in refused.stderr
+    assert len(losses(run_dir)) == 6
+    with pytest.raises(RunError, match="holds an unfinished run; add --resume"):
+        fine_tune(load_config(run_dir / "config.yaml"), "cpu", run_dir, resume=False)
     resumed = run(JOB, space, "--run-dir", run_dir, *POINT, "--resume")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert " step " not in "".join(line for line in resumed.stderr.splitlines() if "loss" in line)
-    assert trial(run_dir)["rungs"][-1]["step"] == 12
+    assert " step 7/12 " in resumed.stderr
+    assert " step 6/12 " not in resumed.stderr
+    assert losses(run_dir) == pytest.approx([step.loss for step in lane[0].steps], abs=1e-5)
+    assert len(trial(run_dir)["rungs"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--point", "lora.rang=8"), "--point lora.rang: this space does not search it; did you mean 'lora.rank'?; use --set"),
-        (("--point", "lora.rank"), "--point 'lora.rank': must read key=value, for instance --point lora.rank=8"),
-        (("--set", "cluster.gpus_per_worker=1"), "no CUDA device is here; set it to 0 to train on processors"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(space: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(JOB, space, "--run-dir", tmp_path / "run", *arguments)
+def test_a_point_that_the_space_does_not_have_is_refused(space: Path) -> None:
+    config = load_config(space)
+    for text, message in (
+        ("lora.rang=8", "--point lora.rang: this space does not search it; did you mean 'lora.rank'?; use --set"),
+        ("train.seed=1", "--point train.seed: this space does not search it; it searches lora.rank, mixture.generic_fraction; use"),
+        ("lora.rank", "--point 'lora.rank': must read key=value, for instance --point lora.rank=8"),
+        ("lora.rank=0", "lora.rank: must be greater than or equal to 1, got 0"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            at_point(config, [text])
+
+
+def test_what_is_wrong_is_said_in_one_line(space: Path, tmp_path: Path) -> None:
+    done = run(JOB, space, "--run-dir", tmp_path / "run", "--set", "cluster.gpus_per_worker=1")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: cluster.gpus_per_worker is 1 and no CUDA device is here; set it to 0")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

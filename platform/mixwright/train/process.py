@@ -43,8 +43,8 @@ def group() -> Iterator[str]:
     import torch.distributed
 
     started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    for name, value in ALONE.items():
-        os.environ.setdefault(name, value)
+    told = {name: value for name, value in ALONE.items() if name not in os.environ}
+    os.environ |= told
     device = _device()
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if started_by_torchrun:
@@ -56,6 +56,8 @@ def group() -> Iterator[str]:
         yield device
     finally:
         torch.distributed.destroy_process_group()
+        for name in told:
+            del os.environ[name]
 
 
 def _device() -> str:
