@@ -11,11 +11,13 @@ fraction_of_matmul_limit     The limit is the time that the frozen base's matrix
                              last token never, and of the last layer everything after attention at learned tokens alone;
                              adapters, attention, norms, the optimiser and Python are what the fraction lacks to 1.
 fraction_counting_all_tokens The same limit for every token of the rows, as if nothing could be shared: may pass 1.
-matmul_gflops                The best rate of products of 512 to 2,048 tokens with this model's widest layers and of square
-                             products, in the run's dtype, measured before each round.
+matmul_gflops                The peak of square matrix products in the run's dtype on all cores, measured before each round.
 loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s over the steps of a curve with
                              the same rows in the same order, nats a token: what rounding to bf16 makes of equal arithmetic.
 real_tokens_per_second...    Tokens of the rows, not padding, a second of wall time, with optimiser steps.
+
+speedup_over_trainer_one_worker  Ours as one worker with all cores, beside the same rival. Elsewhere ours is two workers of one core each,
+                             which is how a sweep uses a machine of two cores; the stock trainers run as they come, one process.
 
 All sides train a LoRA of rank 16 on all linear layers of the embedded model with AdamW and gradient clipping, on the same mixed
 rows of the embedded corpus in the same order, in the dtype that is faster here. Models are loaded and trainers built before the
@@ -24,8 +26,8 @@ clock starts, and each side takes a step on other rows first.
 
 from __future__ import annotations
 
+import json
 import logging
-import math
 import multiprocessing
 import os
 import sys
@@ -33,30 +35,38 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import Measurement, Outcome, arguments, load, publish, speedup
+from common import Measurement, Outcome, T, arguments, load, publish, speedup
 
 from mixwright import models
 from mixwright.config import SweepConfig
-from mixwright.data.prepare import prepare
+from mixwright.data.prepare import prepare, tokenize
 from mixwright.errors import run_job
 from mixwright.mixture import build_mixture
 from mixwright.prompts import Rendered
 from mixwright.scenarios import load_scenario
 from mixwright.train import batches, loop
 from mixwright.train.checkpoint import TrialProgress
-from mixwright.train.packing import pack
+from mixwright.train.hardware import peak_flops
+from mixwright.train.packing import Packed, pack
 from mixwright.train.precision import choose_precision
-from mixwright.train.resident import ADAPTER, render_example
+from mixwright.train.flops import model_flops
+from mixwright.train.reporter import FolderReporter, Meter, trial_folder
+from mixwright.train.resident import ADAPTER
 
 WHAT = "rows"
-OURS, TRAINER, TRL, TRL_PACKING = "mixwright", "transformers.Trainer", "trl.SFTTrainer", "trl.SFTTrainer packing"
-ROWS, WARM_ROWS, BATCH = 96, 8, 8
+OURS, OURS_ALONE = "mixwright", "mixwright one worker"
+TRAINER, TRL, TRL_PACKING = "transformers.Trainer", "trl.SFTTrainer", "trl.SFTTrainer packing"
+ROWS, WARM_ROWS = 96, 8
+BATCH, ACCUMULATION = 8, 4
+"""Rows a pass and passes a step of the stock trainers. Ours gets the same rows a step and cuts passes by tokens."""
+TOKENS_PER_PASS = 1200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +98,11 @@ def main() -> int:
     quiet()
     task = make_task(ROWS // 6 if options.quick else ROWS)
     measured: list[Measurement] = []
-    rates, differences = [], []
+    rates: list[float] = []
+    differences: list[float] = []
     for number in range(1 if options.quick else options.rounds):
-        rates.append(matmul_rate(task))
-        runs = {side: in_own_process(side, task) for side in SIDES}
+        rates.append(in_own_process(peak_flops, task.precision, "cpu"))
+        runs = {side: in_own_process(run_side, side, task) for side in SIDES}
         measured += [Measurement(what=WHAT, side=side, round=number, seconds=trained.seconds) for side, trained in runs.items()]
         pairs = zip(runs[OURS].losses, runs[TRAINER].losses, strict=True)
         differences.append(max(abs(ours - theirs) for ours, theirs in pairs))
@@ -99,10 +110,10 @@ def main() -> int:
     return 0
 
 
-def in_own_process(side: str, task: Task) -> Trained:
-    """A side's run in a process of its own: one leaves nothing of its patches, groups and memory to the next."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run_side, (side, task))
+def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
+    """What it gives in a process of its own: one side leaves nothing of its patches, groups and memory to the next."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def run_side(side: str, task: Task) -> Trained:
@@ -118,6 +129,7 @@ def figures(task: Task, measured: Sequence[Measurement], rates: Sequence[float],
     speed = {f"real_tokens_per_second {side}": task.tokens / median(seconds_of(measured, side)) for side in SIDES}
     return {
         "speedup_over_trainer": speedup(measured, OURS, TRAINER, WHAT),
+        "speedup_over_trainer_one_worker": speedup(measured, OURS_ALONE, TRAINER, WHAT),
         "speedup_over_trl": speedup(measured, OURS, TRL, WHAT),
         "speedup_over_trl_packing": speedup(measured, OURS, TRL_PACKING, WHAT),
         "fraction_of_matmul_limit": median(needed / rate / seconds for rate, seconds in zip(rates, ours, strict=True)),
@@ -127,7 +139,7 @@ def figures(task: Task, measured: Sequence[Measurement], rates: Sequence[float],
         **speed,
         "rows": len(task.rows),
         "real_tokens": task.tokens,
-        "computed_tokens": sum(len(pack(rows, "cpu").token_ids_N) for rows in steps(task)),
+        "computed_tokens": sum(len(packed.token_ids_N) for packed in passes(task)),
         "learned_tokens": sum(len(row.token_ids) - row.prompt_length for row in task.rows),
     }
 
@@ -158,16 +170,26 @@ def make_task(rows: int) -> Task:
     }
     config = SweepConfig.model_validate(settings)
     scenario = load_scenario(config.scenario)
-    data, tokenizer = prepare(config.data, scenario, seed=0), models.load_tokenizer(config.model)
+    tokenizer = models.load_tokenizer(config.model)
+    data = tokenize(prepare(config.data, scenario, seed=0), tokenizer, scenario, config.model, seed=0)
     mixture = build_mixture(data.train, config.mixture, scenario.seen, seed=0)
-    rendered = tuple(render_example(tokenizer, scenario, row, 0) for row in mixture.rows)
+    assert data.tokens is not None
+    rendered = tuple(
+        replace(row, token_ids=tuple(row.token_ids)) for row in map(data.tokens.rendered, mixture.rows)
+    )  # tuples, for they travel to other processes
     precision = choose_precision(config.train).precision
     return Task(config=config, precision=precision, rows=rendered[:rows], warm_rows=rendered[rows:])
 
 
-def steps(task: Task) -> list[tuple[Rendered, ...]]:
-    """The rows of each optimiser step."""
-    return [task.rows[start : start + BATCH] for start in range(0, len(task.rows), BATCH)]
+def passes(task: Task) -> list[Packed]:
+    """What our two workers put through the layers, pass by pass."""
+    packed = []
+    for step in range(batches.steps_in(len(task.rows), BATCH * ACCUMULATION)):
+        positions = batches.rows_of_step(step, len(task.rows), BATCH * ACCUMULATION)
+        lengths = [len(task.rows[position].token_ids) for position in positions]
+        for own in batches.passes_of_step(positions, lengths, 2, TOKENS_PER_PASS):
+            packed += [pack([task.rows[position] for position in rows], "cpu") for rows in own if rows]
+    return packed
 
 
 def base_flops(task: Task, *, share: bool) -> float:
@@ -176,8 +198,8 @@ def base_flops(task: Task, *, share: bool) -> float:
     learned = sum(len(row.token_ids) - row.prompt_length for row in task.rows)
     if not share:
         return 4.0 * (task.tokens * sizes.layer * sizes.layers + learned * sizes.head)
-    computed = sum(len(pack(rows, "cpu").token_ids_N) for rows in steps(task))
-    predicting = sum(len(set(pack(rows, "cpu").learned_M.tolist())) for rows in steps(task))
+    computed = sum(len(packed.token_ids_N) for packed in passes(task))
+    predicting = sum(len(packed.learned_M) for packed in passes(task))
     return 4.0 * (computed * sizes.layer * sizes.layers - (computed - predicting) * sizes.after_attention + learned * sizes.head)
 
 
@@ -202,27 +224,6 @@ def base_sizes(task: Task) -> Sizes:
     return Sizes(layers=config.num_hidden_layers, layer=q_k_v + after, after_attention=after, head=config.vocab_size * hidden)
 
 
-def matmul_rate(task: Task) -> float:
-    """The highest rate of matrix products in FLOPs a second, over the shapes of the module's docstring."""
-    import torch
-
-    dtype = torch.bfloat16 if task.precision == "bf16" else torch.float32
-    shapes = [(rows, 576, 1536) for rows in (512, 1024, 2048)] + [(rows, 1536, 576) for rows in (512, 1024, 2048)]
-    return max(_rate(shape, dtype) for shape in [*shapes, (1024, 1024, 1024), (2048, 2048, 2048)])
-
-
-def _rate(shape: tuple[int, int, int], dtype: Any, repeats: int = 20) -> float:
-    import torch
-
-    left, right = torch.randn(shape[0], shape[1]).to(dtype), torch.randn(shape[2], shape[1]).to(dtype).t()
-    best = math.inf
-    for _ in range(repeats):
-        started = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - started)
-    return 2 * math.prod(shape) / best
-
-
 def adapted_model(task: Task) -> Any:
     import torch
 
@@ -231,40 +232,72 @@ def adapted_model(task: Task) -> Any:
 
 
 def train_ours(task: Task) -> Trained:
-    """The loop that trials run, on one worker."""
-    one_process_group()
-    model, trials = adapted_model(task), []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, rows in (("warm", task.warm_rows), ("measured", task.rows)):
-            total_steps = batches.steps_in(len(rows), BATCH)
-            progress = TrialProgress(trial_id=name, world_size=1, step=0, examples=0, tokens=0, seconds=0.0)
-            if trials:
-                trials[0].engine.destroy()
-                model.delete_adapter(ADAPTER)
-                model = models.with_adapter(model, task.config.lora, name=ADAPTER, seed=0)
-            engine = loop.build_engine(model, task.config, task.precision, total_steps, ADAPTER)
-            trial = loop.Trial(
-                config=task.config, folder=Path(folder), model=model, engine=engine, rows=rows, progress=progress, device="cpu"
-            )
-            trials.append(trial)
-            started = time.perf_counter()
-            loop.train_until(trial, total_steps)
-            seconds = time.perf_counter() - started
-        trials[-1].engine.destroy()
-        return Trained(seconds=seconds, losses=losses_in(Path(folder) / "metrics.jsonl", len(trials[0].rows) // BATCH))
+    """The loop that trials run: two workers of one core each, as two of a sweep's workers share this machine."""
+    return in_workers(task, workers=2)
 
 
-def losses_in(path: Path, skipped: int) -> tuple[float, ...]:
-    import json
+def train_ours_alone(task: Task) -> Trained:
+    """The same, one worker with all cores."""
+    return in_workers(task, workers=1)
 
-    return tuple(json.loads(line)["loss"] for line in path.read_text(encoding="utf-8").splitlines()[skipped:])
+
+def in_workers(task: Task, workers: int) -> Trained:
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        started = [pool.submit(work, task, folder, rank, workers, max(1, cores // workers)) for rank in range(workers)]
+        return tuple(run.result() for run in started)[0]
 
 
-def one_process_group() -> None:
+def work(task: Task, folder: str, rank: int, world_size: int, threads: int) -> Trained:
+    """One worker's part: a trial of one step to warm up, then the measured one on the same weights."""
+    import torch
     import torch.distributed
 
-    os.environ["LOCAL_RANK"] = "0"
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    quiet()
+    torch.set_num_threads(threads)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{folder}/group")
+    train = {"micro_batch_size": BATCH, "gradient_accumulation": ACCUMULATION // world_size, "tokens_per_pass": TOKENS_PER_PASS}
+    config = task.config.with_values({f"train.{key}": value for key, value in train.items()})
+    warm = with_engine(adapted_model(task), config, task, task.warm_rows, Path(folder), "warm")
+    loop.train_until(warm, warm.total_steps)
+    warm.engine.destroy()
+    warm.model.delete_adapter(ADAPTER)
+    model = models.with_adapter(warm.model, config.lora, name=ADAPTER, seed=0)
+    trial = with_engine(model, config, task, task.rows, Path(folder), "measured")
+    torch.distributed.barrier()
+    started = time.perf_counter()
+    loop.train_until(trial, trial.total_steps)
+    seconds = time.perf_counter() - started
+    trial.engine.destroy()
+    losses = losses_in(trial.folder / "metrics.jsonl") if rank == 0 else ()
+    torch.distributed.destroy_process_group()
+    return Trained(seconds=seconds, losses=losses)
+
+
+def with_engine(model: Any, config: SweepConfig, task: Task, rows: tuple[Rendered, ...], run_dir: Path, name: str) -> loop.Trial:
+    import torch.distributed
+
+    world_size = torch.distributed.get_world_size()
+    folder = trial_folder(run_dir, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    total_steps = batches.steps_in(len(rows), BATCH * ACCUMULATION)
+    engine = loop.build_engine(model, config, task.precision, total_steps, ADAPTER)
+    return loop.Trial(
+        config=config,
+        folder=folder,
+        model=model,
+        engine=engine,
+        rows=rows,
+        progress=TrialProgress(trial_id=name, world_size=world_size, step=0, examples=0, tokens=0, seconds=0.0),
+        device="cpu",
+        reporter=FolderReporter(run_dir),
+        meter=Meter(model_flops(model), None, "cpu"),
+    )
+
+
+def losses_in(path: Path) -> tuple[float, ...]:
+    return tuple(json.loads(line)["loss"] for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def train_trainer(task: Task) -> Trained:
@@ -321,6 +354,7 @@ def arguments_of(task: Task, folder: str) -> dict[str, Any]:
     return {
         "output_dir": folder,
         "per_device_train_batch_size": BATCH,
+        "gradient_accumulation_steps": ACCUMULATION,
         "num_train_epochs": 1,
         "learning_rate": task.config.train.learning_rate,
         "lr_scheduler_type": "linear",
@@ -368,6 +402,7 @@ def train_trl_packing(task: Task) -> Trained:
 
 SIDES: dict[str, Callable[[Task], Trained]] = {
     OURS: train_ours,
+    OURS_ALONE: train_ours_alone,
     TRAINER: train_trainer,
     TRL: train_trl,
     TRL_PACKING: train_trl_packing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model_without_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without a chat template, as a plain LLaMA comes."""
     return make_tiny_model(tmp_path_factory.mktemp("model") / "plain", chat_template=False)
+
+
+@pytest.fixture(scope="session")
+def only_worker() -> Iterator[str]:
+    """The device of a process group of this process alone. One for all tests: DeepSpeed keeps the first that it meets."""
+    from mixwright.train import process
+
+    with process.group() as device:
+        yield device

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     Discriminator,
     Field,
@@ -24,7 +23,7 @@ from pydantic import (
 
 from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
 from mixwright.errors import ConfigError
-from mixwright.settings import TAGGED_KINDS, Positive, Settings, load_yaml, set_dotted, validate
+from mixwright.settings import TAGGED_KINDS, Positive, Settings, load_yaml, read_value, set_dotted, validate
 from mixwright.sources import DataConfig as DataConfig
 from mixwright.sources import SourceConfig as SourceConfig
 
@@ -147,7 +146,7 @@ class TrainConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: the faster of the two on a matrix product of the model's size, measured at start and said aloud."""
+    """auto: the one whose matrix products are measured to be faster, at start and said aloud."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
     offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
@@ -156,8 +155,12 @@ class TrainConfig(Settings):
     """The same for the parameters themselves; ZeRO 3 alone. Each layer is fetched when it is computed."""
     nvme_path: str | None = None
     """nvme: a folder on a fast local disk of every node; DeepSpeed's swap files go there."""
-    activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: about a third more time for far less memory."""
+    activation_checkpointing: bool | Literal["auto"] = "auto"
+    """Recompute activations in the backward pass: about a third more time for far less memory. auto: where the estimate of a run
+    without it does not fit into the device's free memory."""
+    compile: bool | Literal["auto"] = "auto"
+    """torch.compile for the decoder layers. auto: where its measured gain over the run is worth its measured cost, a minute or so a
+    worker process. Not with ZeRO 3."""
     seed: int | None = None
     """Seed of adapter start, data order and dropout; None: search.seed. Searched, it repeats a point over seeds: which rows are
     learned and which are evaluated stays with search.seed."""
@@ -182,6 +185,12 @@ class TrainConfig(Settings):
     @property
     def uses_nvme(self) -> bool:
         return "nvme" in (self.offload_optimizer, self.offload_param)
+
+    @model_validator(mode="after")
+    def _compiled_layers_hold_their_parameters(self) -> Self:
+        if self.compile is True and self.zero_stage == 3:
+            raise ValueError("compile true: ZeRO 3 fetches parameters within the layers, which forbids it; set `compile: auto`")
+        return self
 
 
 class EvaluationConfig(Settings):
@@ -498,19 +507,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(tree).__name__}")
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {override!r}: must read key=value, for instance --set search.trials=2")
+        key, value = read_value("--set", override)
         node = tree
-        *parents, last = key.strip().split(".")
+        *parents, last = key.split(".")
         for part in parents:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {override!r}: `{part}` holds a plain value and has no keys below it")
-        try:
-            node[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override!r}: the value is not valid YAML; quote it") from None
+        node[last] = value
     _make_paths_absolute(tree, path.parent)
     config = validate(SweepConfig, tree, where=str(path))
     if unread := [*config.ignored()]:

@@ -104,6 +104,21 @@ def _fields_at(kind: type[Settings], location: Sequence[Any]) -> list[str]:
     return list(current.model_fields)
 
 
+def read_value(option: str, text: str) -> tuple[str, Any]:
+    """Key and value of a `key=value` given for a command-line option; the value is YAML.
+
+    Raises:
+        ConfigError: it does not read key=value, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{option} {text!r}: must read key=value, for instance {option} lora.rank=8")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{option} {text!r}: the value is not valid YAML; quote it") from None
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Plain YAML, but a key given twice is an error instead of the last one winning."""
 

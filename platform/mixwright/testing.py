@@ -1,11 +1,15 @@
-"""Shipped fakes: a two-layer random LLaMA with a real tokenizer, for tests that need a model but no language.
+"""Shipped fakes: a two-layer random LLaMA with a real tokenizer, for tests that need a model but no language; a reporter that
+collects what training says.
 
-Users of the platform can test their own scenarios and spaces with it in seconds.
+Users of the platform can test their own scenarios and spaces with them in seconds.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from mixwright.records import RungRecord
+from mixwright.train.reporter import StepReport
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -47,3 +51,17 @@ def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0) 
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+class CollectingReporter:
+    """A `Reporter` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepReport] = []
+        self.rungs: list[tuple[str, RungRecord]] = []
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report)
+
+    def rung(self, trial_id: str, record: RungRecord) -> None:
+        self.rungs.append((trial_id, record))

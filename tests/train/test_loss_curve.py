@@ -81,4 +81,4 @@ def rows_of_trial(settings: Any, folder: Path) -> list[Any]:
         make_evaluator=lambda setup, base: FirstLogit(),
     )
     resident = Resident(setup, "cpu")
-    return [resident.render(example) for example in resident.mixture(settings).rows]
+    return [resident.tokens.rendered(row) for row in resident.mixture(settings).rows]

@@ -22,10 +22,10 @@ from mixwright.records import Example
 from mixwright.scenarios import Scenario
 from mixwright.search.sweep import expected_share
 from mixwright.train import batches
-from mixwright.train.precision import choose_precision, matmul_rate
-
-UTILISATION = 0.5
-"""Share of a plain matrix product's rate that a training step is taken to reach."""
+from mixwright.train.flops import UTILISATION
+from mixwright.train.hardware import peak_flops
+from mixwright.train.precision import choose_precision, default_device
+from mixwright.train.sizes import model_sizes, planned_flops, training_gib, weights_gib
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,8 @@ class Plan:
     precision: str
     memory_gib: float
     """Of one worker: weights, adapter with optimiser, activations of one micro-batch; without training, the base's weights."""
+    peak_flops: float
+    """Measured rate of matrix products of a process on this machine, operations a second; 0 where nothing is trained."""
     hours: float
     """Training alone, all lanes of this machine's size busy one after another; evaluation comes on top."""
     adapter: str = ""
@@ -100,73 +102,45 @@ def make(config: SweepConfig, scenario: Scenario) -> Plan:
     data = tokenize(data, tokenizer, scenario, config.model, seed=seed, cache=models.tokens_cache())
     assert data.tokens is not None
     mixtures = corner_mixtures(config, scenario, data)
-    tokens = [sum(map(data.tokens.token_count, mixture.rows)) for mixture in mixtures]
+    rendered = [[data.tokens.rendered(row) for row in mixture.rows] for mixture in mixtures]
+    tokens = [sum(len(row.token_ids) for row in rows) for rows in rendered]
+    learned = sum(len(row.token_ids) - row.prompt_length for rows in rendered for row in rows) / sum(tokens)
     train, cluster = config.train, config.cluster
     global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.workers
     precision = choose_precision(train).precision
     expected = config.search.trials * sum(tokens) / len(tokens) * expected_share(config)
-    sizes = _model_sizes(config)
-    flops = expected * sizes["parameters"] * (6 if config.model.tuning == "full" else 4)
+    sizes = model_sizes(config)
+    work = planned_flops(config, sizes)
+    peak = peak_flops(precision, default_device())
     return Plan(
         trials=config.search.trials,
         steps=max(batches.steps_in(len(mixture.rows), global_batch) for mixture in mixtures),
         tokens=(min(tokens), max(tokens)),
         expected_tokens=expected,
-        parameters=sizes["parameters"],
+        parameters=sizes.parameters,
         precision=precision,
-        memory_gib=_memory_gib(config, sizes, precision),
-        hours=flops / (matmul_rate(precision) * UTILISATION) / 3600,
+        memory_gib=training_gib(config, sizes, precision, activation_checkpointing=config.train.activation_checkpointing is True),
+        peak_flops=peak,
+        hours=expected * (work.a_token + learned * work.a_learned_token) / (peak * UTILISATION) / 3600,
     )
 
 
 def _without_training(config: SweepConfig, scenario: Scenario, data: PreparedData) -> Plan:
-    sizes, precision = _model_sizes(config), choose_precision(config.train).precision
+    sizes, precision = model_sizes(config), choose_precision(config.train).precision
     return Plan(
         trials=config.search.trials,
         steps=0,
         tokens=(0, 0),
         expected_tokens=0.0,
-        parameters=sizes["parameters"],
+        parameters=sizes.parameters,
         precision=precision,
-        memory_gib=_memory_gib(config, sizes, precision),
+        memory_gib=weights_gib(sizes, precision),
+        peak_flops=0.0,
         hours=0.0,
         adapter=config.model.adapter or "",
         answers=len(evaluation_rows(scenario, data.dev, rows=config.evaluation.dev_rows, seed=config.search.seed)),
         longest_answer=max([config.evaluation.max_new_tokens, *_ends(config, MAX_NEW_TOKENS)]),
     )
-
-
-def _model_sizes(config: SweepConfig) -> dict[str, int]:
-    """Parameter count and widths from the model's config.json; a hub id is asked for that file alone."""
-    from transformers import AutoConfig
-
-    settings = AutoConfig.from_pretrained(models.base_folder(config.model), revision=config.model.revision)
-    hidden, inner, layers = settings.hidden_size, settings.intermediate_size, settings.num_hidden_layers
-    heads, groups = settings.num_attention_heads, settings.num_key_value_heads
-    attention = 2 * hidden * hidden + 2 * hidden * (hidden * groups // heads)
-    layer = attention + 3 * hidden * inner
-    embeddings = settings.vocab_size * hidden * (1 if settings.tie_word_embeddings else 2)
-    adapter_width = 4 * hidden + 2 * (hidden + hidden * groups // heads) + 3 * (hidden + inner)
-    return {
-        "parameters": layers * layer + embeddings,
-        "hidden": hidden,
-        "layers": layers,
-        "inner": inner,
-        "adapter_width": layers * adapter_width,
-    }
-
-
-def _memory_gib(config: SweepConfig, sizes: dict[str, int], precision: str) -> float:
-    width = 2 if precision == "bf16" else 4
-    highest_rank = max([config.lora.rank, *(_ends(config, "lora.rank"))])
-    tuned = sizes["parameters"] if config.model.tuning == "full" else sizes["adapter_width"] * highest_rank
-    weights = sizes["parameters"] * width
-    if config.model.tuning == "none":
-        return weights / 2**30
-    optimiser = tuned * (width + 4 + 8)  # gradient, fp32 master, two moments
-    positions = config.train.micro_batch_size * config.model.max_length
-    kept = 2 * sizes["hidden"] if config.train.activation_checkpointing else 12 * sizes["hidden"] + 4 * sizes["inner"]
-    return (weights + optimiser + positions * sizes["layers"] * kept * width) / 2**30
 
 
 def _ends(config: SweepConfig, key: str) -> tuple[int, ...]:
@@ -204,6 +178,7 @@ def _describe_training(plan: Plan) -> str:
             f"tokens in all    about {plan.expected_tokens:,.0f} with early stopping as halving would have it",
             f"model            {plan.parameters / 1e6:,.0f} M parameters, {plan.precision}",
             f"memory a worker  about {plan.memory_gib:.1f} GiB (estimate)",
-            f"time             about {plan.hours * 60:,.0f} minutes of one worker on this machine, without evaluation (estimate)",
+            f"time             about {plan.hours * 60:,.0f} minutes of one worker on this machine, without evaluation (estimate: "
+            f"{UTILISATION:.0%} of {plan.peak_flops / 1e9:,.0f} GFLOP/s, which its matrix products were measured at)",
         ]
     )

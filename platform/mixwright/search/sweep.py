@@ -30,9 +30,12 @@ from mixwright.search.progress import Stage, steps_by_trial
 from mixwright.search.searcher import TrialSearch, take_up
 from mixwright.store.runs import RunFolder
 from mixwright.train import batches
-from mixwright.train.lane import BASE_FILE, TRIAL_KEY, Lane
-from mixwright.train.precision import PrecisionChoice, choose_precision
-from mixwright.train.resident import Evaluation, Setup, drop_checkpoint, trial_folder
+from mixwright.train.choices import Choices, choose, rough_tokens
+from mixwright.train.hardware import share_of_machine
+from mixwright.train.lane import TRIAL_KEY, Lane
+from mixwright.train.precision import PrecisionChoice
+from mixwright.train.reporter import BASE_FILE, rung_line, trial_folder
+from mixwright.train.resident import Evaluation, Setup, drop_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -70,17 +73,18 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
-    precision = _measured_precision(config)
-    logger.info("precision: %s", precision.reason)
+    choices = _choices(config, data)
+    logger.info("%s", choices.line)
     seconds = 0.0
     if remaining > 0:
         setup = Setup(
-            config=config,
+            config=choices.applied_to(config),
             scenario=scenario,
             data=data.for_workers(),
-            precision=precision.precision,
+            precision=choices.precision.precision,
             run_dir=run.path.resolve(),
             make_evaluator=DevEvaluator,
+            peak_flops=choices.peak_flops,
         )
         stage = _stage(config, run)
         with stage:
@@ -89,7 +93,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
     if (there := len(run.trials())) < config.search.trials:
         # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
         raise RunError(f"{run.path}: the search was stopped after {there} of {config.search.trials} trials; go on with --resume")
-    return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=precision, seconds=seconds)
+    return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=choices.precision, seconds=seconds)
 
 
 def _stage(config: SweepConfig, run: RunFolder) -> Stage:
@@ -195,12 +199,18 @@ def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
     return scheduler
 
 
-def _measured_precision(config: SweepConfig) -> PrecisionChoice:
-    """Measured where training will run, with a worker's own share of the machine, once for all trials."""
+def _choices(config: SweepConfig, data: PreparedData) -> Choices:
+    """Measured where training will run, with a worker's own share of the machine, once for all lanes and trials."""
     cluster = config.cluster
-    task = ray.remote(num_cpus=cluster.cpus_per_worker, num_gpus=cluster.gpus_per_worker)(choose_precision)
-    choice: PrecisionChoice = ray.get(task.remote(config.train))
-    return choice
+    tokens = rough_tokens(config, data) * config.search.trials * expected_share(config) / lanes(config) / cluster.workers
+    task = ray.remote(num_cpus=cluster.cpus_per_worker, num_gpus=cluster.gpus_per_worker)(_choose_as_worker)
+    choices: Choices = ray.get(task.remote(config, tokens))
+    return choices
+
+
+def _choose_as_worker(config: SweepConfig, tokens: float) -> Choices:
+    device = "cuda" if config.cluster.gpus_per_worker else "cpu"
+    return choose(config, device, tokens=tokens, share=share_of_machine(config.cluster.cpus_per_worker))
 
 
 def expected_steps(config: SweepConfig, ended: list[TrialRecord], steps: Mapping[str, int]) -> float:
@@ -254,17 +264,7 @@ class TrialRecorder(tune.Callback):
             return
         rung = from_json(RungRecord, result["rung"])
         self._rungs_by_step.setdefault(key, {})[rung.step] = rung
-        objectives = rung.objectives
-        unseen = "" if objectives.unseen is None else f"  unseen {objectives.unseen:.1f}"
-        logger.info(
-            "%s at step %d: seen %.1f%s  retention %+.3f nats  (%s)",
-            key,
-            rung.step,
-            objectives.seen,
-            unseen,
-            objectives.retention,
-            describe(_searched(trial.config)),
-        )
+        logger.info("%s  (%s)", rung_line(key, rung), describe(_searched(trial.config)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._record(trial, cause=self._causes.pop(trial.config[TRIAL_KEY], ""))

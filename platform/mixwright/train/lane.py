@@ -20,7 +20,6 @@ import logging
 import math
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -31,6 +30,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.errors import MixwrightError
 from mixwright.records import RungRecord, to_json, write_text
+from mixwright.train.reporter import BASE_FILE, FolderReporter
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ TRIAL_KEY = "trial_id"
 EVALUATE_BASE = "evaluate_base"
 """Names in a Tune config beside the searched keys: our stable trial id, and whether this trial evaluates the base model first."""
 
-BASE_FILE = Path("trials") / "base.json"
 CLOSE_TIMEOUT_S = 60.0
 
 
@@ -97,7 +96,8 @@ def _work(loop_config: dict[str, Any]) -> None:
     """Runs on every worker of the group for as long as the lane lives."""
     logging.getLogger("mixwright").setLevel(logging.INFO)
     channel, setup = loop_config["channel"], ray.get(loop_config["setup"][0])
-    resident = Resident(setup, device=str(ray_train.torch.get_device()))
+    reporter = TrainReporter(setup.run_dir)
+    resident = Resident(setup, device=str(ray_train.torch.get_device()), reporter=reporter)
     rank = ray_train.get_context().get_world_rank()
     done = max(0, ray.get(channel.answered.remote()))
     while True:
@@ -108,9 +108,16 @@ def _work(loop_config: dict[str, Any]) -> None:
         if rank == 0:
             ray.get(channel.answer.remote(number, answer))
         if isinstance(answer.result, RungRecord):
-            # The dashboard's Train page shows these; checkpoints are the resident's own.
-            ray_train.report({TRIAL_KEY: assignment.trial_id, "step": answer.result.step, **to_json(answer.result.objectives)})
+            reporter.rung(assignment.trial_id, answer.result)
         done = number
+
+
+class TrainReporter(FolderReporter):
+    """The folder's reporter, which also tells Ray Train of rungs, for the dashboard; checkpoints are the resident's own."""
+
+    def rung(self, trial_id: str, record: RungRecord) -> None:
+        super().rung(trial_id, record)
+        ray_train.report({TRIAL_KEY: trial_id, "step": record.step, **to_json(record.objectives)})
 
 
 def _answer(resident: Resident, assignment: Assignment) -> Answer:

@@ -1,32 +1,30 @@
 """The recipe, read top to bottom: one trial from its first step to a rung.
 
-What comes in: a `Trial` (engine, rendered rows, where it stands). What goes out: the trial some steps further, a line a
-step in metrics.jsonl, and the mean loss on the way. Nothing here knows Ray, the search or how a score is computed.
+What comes in: a `Trial` (engine, rendered rows, where it stands). What goes out: the trial some steps further, a report of each
+step, and the mean loss on the way. Nothing here knows Ray, the search or how a score is computed.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mixwright.config import SweepConfig, TrainConfig
 from mixwright.errors import TrainError
 from mixwright.prompts import Rendered
-from mixwright.records import append_line
 from mixwright.train import batches, workers, zero
 from mixwright.train.attention import packed_rows_seen_by
 from mixwright.train.checkpoint import TrialProgress
+from mixwright.train.compiling import set_compiled
 from mixwright.train.loss import ResponseLoss
 from mixwright.train.packing import pack
-
-logger = logging.getLogger(__name__)
+from mixwright.train.reporter import Meter, Rates, Reporter, StepReport
 
 
 @dataclass
@@ -41,6 +39,8 @@ class Trial:
     rows: tuple[Rendered, ...]
     progress: TrialProgress
     device: str
+    reporter: Reporter
+    meter: Meter
 
     @property
     def global_batch(self) -> int:
@@ -57,7 +57,10 @@ def build_engine(model: Any, config: SweepConfig, precision: zero.Precision, tot
     import torch
 
     train = config.train
-    loss = ResponseLoss(model, adapter=adapter, fused=train.zero_stage < 3, recompute=train.activation_checkpointing)
+    compiled = train.compile is True  # an `auto` that nobody has settled counts as no
+    set_compiled(model, compiled=compiled)
+    fused = train.zero_stage < 3 and not compiled
+    loss = ResponseLoss(model, adapter=adapter, fused=fused, recompute=train.activation_checkpointing is True)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=train.learning_rate, weight_decay=train.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, total_steps, train))
@@ -107,7 +110,7 @@ def _take_steps(trial: Trial, last_step: int) -> float:
 
         # DeepSpeed averages over workers; scaled back, the gradient is that of the mean over the step's learned tokens.
         passes = batches.passes_of_step(positions, lengths, world, trial.config.tokens_per_pass)[rank]
-        own_loss = torch.zeros((), device=trial.device)
+        own_loss, computed = torch.zeros((), device=trial.device), 0
         for number, own in enumerate(passes):
             trial.engine.set_gradient_accumulation_boundary(number == len(passes) - 1)
             counts = 1.0 if own else 0.0  # a worker without a row takes part with one that does not count
@@ -115,9 +118,10 @@ def _take_steps(trial: Trial, last_step: int) -> float:
             loss = trial.engine(packed) * counts
             trial.engine.backward(loss * (world / learned))
             own_loss += loss.detach()
+            computed += len(packed.token_ids_N) if own else 0
         trial.engine.step()
 
-        step_loss = workers.sum_over_workers(float(own_loss), trial.device)
+        step_loss, computed_tokens = workers.sums_over_workers([float(own_loss), computed], trial.device)
         if not math.isfinite(step_loss):
             raise TrainError(
                 f"the loss is {step_loss / learned} at step {step + 1}; lower train.learning_rate or use precision: fp32"
@@ -132,31 +136,31 @@ def _take_steps(trial: Trial, last_step: int) -> float:
             seconds=trial.progress.seconds + seconds,
         )
         if rank == 0:
-            _log_step(trial, step_loss / learned, learning_rate, seconds)
+            steps_left = trial.total_steps - trial.progress.step
+            rates = trial.meter.rates(
+                lengths=lengths, computed=computed_tokens, learned=learned, seconds=seconds, steps_left=steps_left
+            )
+            _report_step(trial, rates, step_loss / learned, learning_rate, seconds)
     return loss_sum / learned_tokens if learned_tokens else math.nan
 
 
-def _log_step(trial: Trial, loss: float, learning_rate: float, seconds: float) -> None:
+def _report_step(trial: Trial, rates: Rates, loss: float, learning_rate: float, seconds: float) -> None:
+    """Tells of the step just taken."""
     progress = trial.progress
     norm = trial.engine.get_global_grad_norm()
-    line = {
-        "step": progress.step,
-        "examples": progress.examples,
-        "tokens": progress.tokens,
-        "loss": loss,
-        "learning_rate": learning_rate,
-        "grad_norm": None if norm is None else float(norm),
-        "seconds": seconds,
-    }
-    append_line(trial.folder / "metrics.jsonl", json.dumps(line))
-    logger.info(
-        "%s step %d/%d  loss %.3f nats/token  %.1f s  about %.0f s of training left",
-        progress.trial_id,
-        progress.step,
-        trial.total_steps,
-        loss,
-        seconds,
-        seconds * (trial.total_steps - progress.step),
+    trial.reporter.step(
+        StepReport(
+            trial_id=progress.trial_id,
+            total_steps=trial.total_steps,
+            step=progress.step,
+            examples=progress.examples,
+            tokens=progress.tokens,
+            loss=loss,
+            learning_rate=learning_rate,
+            grad_norm=None if norm is None else float(norm),
+            seconds=seconds,
+            **asdict(rates),
+        )
     )
 
 

@@ -27,6 +27,9 @@ from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario
 from mixwright.train import batches, checkpoint, loop, workers, zero
+from mixwright.train.compiling import uncompiled
+from mixwright.train.flops import model_flops
+from mixwright.train.reporter import METRICS_FILE, FolderReporter, Meter, Reporter, trial_folder
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ class Setup:
     run_dir: Path
     make_evaluator: Callable[[Setup, models.LoadedModel], Evaluator]
     """Called once a worker, after the base model is loaded. Training does not know how scores are made."""
+    peak_flops: float | None = None
+    """Measured rate of one worker's matrix products, for the utilisation of each step; None: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +81,24 @@ class Assignment:
 class Resident:
     """One worker's warm state."""
 
-    def __init__(self, setup: Setup, device: str) -> None:
+    def __init__(self, setup: Setup, device: str, reporter: Reporter | None = None) -> None:
         import torch
 
         self.setup = setup
         self.device = device
+        self.reporter = reporter or FolderReporter(setup.run_dir)
         dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
         self.base = models.load_base(setup.config.model, dtype)
         self.base.model.to(device)
         self.model: Any = self.base.model
-        self.evaluate = setup.make_evaluator(setup, self.base)
+        self._evaluate = setup.make_evaluator(setup, self.base)
         self.trial: loop.Trial | None = None
         self._holds_saved_adapter = False
+
+    def evaluate(self, model: Any, config: SweepConfig) -> Evaluation:
+        """The dev evaluation of `model`, which the trial's configuration says how to ask."""
+        with uncompiled():
+            return self._evaluate(model, config)
 
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
@@ -186,7 +197,7 @@ class Resident:
 
         def prepare_folder() -> None:
             folder.mkdir(parents=True, exist_ok=True)
-            loop.keep_steps_before(folder / "metrics.jsonl", progress.step)
+            loop.keep_steps_before(folder / METRICS_FILE, progress.step)
             write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
 
         checkpoint.on_first_worker(prepare_folder, folder)
@@ -198,6 +209,8 @@ class Resident:
             rows=rows,
             progress=progress,
             device=self.device,
+            reporter=self.reporter,
+            meter=Meter(model_flops(self.model), self.setup.peak_flops, self.device),
         )
         logger.info(
             "%s entered the warm workers in %.2f s at step %d", assignment.trial_id, time.perf_counter() - started, progress.step
@@ -242,10 +255,6 @@ class Resident:
 
 
 ADAPTER = "trial"
-
-
-def trial_folder(run_dir: Path, trial_id: str) -> Path:
-    return run_dir / "trials" / trial_id
 
 
 def drop_checkpoint(run_dir: Path, trial_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -26,15 +27,15 @@ def barrier() -> None:
         _group().barrier()
 
 
-def sum_over_workers(value: float, device: str) -> float:
-    """The sum of a number over all workers, on all workers."""
+def sums_over_workers(values: Sequence[float], device: str) -> list[float]:
+    """The sum of each number over all workers, on all workers; one message."""
     if world_size() == 1:
-        return value
+        return list(values)
     import torch
 
-    total = torch.tensor(value, dtype=torch.float64, device=device)
-    _group().all_reduce(total)
-    return float(total)
+    totals = torch.tensor(values, dtype=torch.float64, device=device)
+    _group().all_reduce(totals)
+    return [float(total) for total in totals]
 
 
 def gather_objects(value: Any) -> list[Any]:

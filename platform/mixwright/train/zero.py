@@ -13,6 +13,9 @@ from typing import Any, Literal
 from mixwright.config import TrainConfig
 from mixwright.errors import HardwareError
 from mixwright.train.operators import use_own_compiler
+from mixwright.train.plain import PlainEngine
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["bf16", "fp32"]
 
@@ -89,9 +92,15 @@ def check_can_offload(train: TrainConfig) -> None:
 
 
 def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, precision: Precision, world_size: int) -> Any:
-    """The DeepSpeed engine around `model`; the process group is the one that Ray Train has set up."""
-    import deepspeed
+    """The DeepSpeed engine around `model`; the process group is the one that has been set up, by Ray Train or for torchrun.
 
+    Raises:
+        HardwareError: DeepSpeed is not installed, and the trial is not one that a single worker can train without it.
+    """
+    try:
+        import deepspeed
+    except ImportError:
+        return _without_deepspeed(model, optimizer, scheduler, train, world_size)
     use_own_compiler()
     deepspeed.utils.logger.setLevel(logging.WARNING)
     engine, *_ = deepspeed.initialize(
@@ -101,3 +110,13 @@ def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, p
     # the others wait for ever. Our readers have no use for it.
     engine._copy_recovery_script = lambda save_path: None
     return engine
+
+
+def _without_deepspeed(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, world_size: int) -> PlainEngine:
+    if world_size > 1 or train.zero_stage > 1:
+        raise HardwareError(
+            f"train.zero_stage {train.zero_stage} on {world_size} workers needs DeepSpeed, which is not installed; "
+            "pip install deepspeed, or train with one worker and zero_stage 0"
+        )
+    logger.warning("DeepSpeed is not installed; the one worker trains in plain torch")
+    return PlainEngine(model, optimizer, scheduler, train)

@@ -1,0 +1,146 @@
+"""The options that hang on the machine, settled once at a run's start and said in one line.
+
+What comes in: a configuration, the device that a worker will train on, and how much it will train. What goes out: `Choices`:
+precision and peak rate (measured), activation checkpointing (by the memory that is needed and the memory that is free) and
+torch.compile (by what it was measured to give and to cost). What the user has set stands; only `auto` is chosen for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixwright.config import SweepConfig
+from mixwright.data.prepare import PreparedData
+from mixwright.records import GENERIC, Example
+from mixwright.train import compiling, hardware
+from mixwright.train.flops import UTILISATION
+from mixwright.train.precision import PrecisionChoice, choose_precision
+from mixwright.train.sizes import ModelSizes, model_sizes, planned_flops, training_gib
+
+MOST_MEMORY = 0.85
+"""Share of the free memory that training may be estimated at; the estimate knows nothing of allocators and libraries."""
+COMPILE_S = 60.0
+HIGHEST_GAIN = 0.25
+"""What compiling the layers took, and the most of a step's time that it saved, where it was measured (benchmarks/README.md). A run
+that these could not help is spared the measurement, which costs one compilation more."""
+CHARACTERS_A_TOKEN = 4.0
+TEMPLATE_TOKENS = 30
+"""For an estimate of a row's tokens before anything is tokenised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """An option that is on or off, and why."""
+
+    on: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a run takes, and why."""
+
+    precision: PrecisionChoice
+    peak_flops: float
+    """Of one worker in that precision, operations a second."""
+    compile: Switch
+    activation_checkpointing: Switch
+
+    @property
+    def line(self) -> str:
+        """All of it in one line."""
+        return "; ".join(
+            [
+                self.precision.reason,
+                f"matrix products reach {self.peak_flops / 1e9:,.0f} GFLOP/s a worker",
+                f"torch.compile {self.compile.reason}",
+                f"activation checkpointing {self.activation_checkpointing.reason}",
+            ]
+        )
+
+    def applied_to(self, config: SweepConfig) -> SweepConfig:
+        """The configuration with every `auto` of these replaced by what was chosen; the same where nothing is trained."""
+        if config.model.tuning == "none":
+            return config
+        return config.with_values(
+            {
+                "train.precision": self.precision.precision,
+                "train.compile": self.compile.on,
+                "train.activation_checkpointing": self.activation_checkpointing.on,
+            }
+        )
+
+
+def choose(config: SweepConfig, device: str, *, tokens: float, share: float) -> Choices:
+    """Measures on `device` what is not set, in a second or two; where compiling may pay, in about a minute more.
+
+    Args:
+        tokens: that one worker process will train in all.
+        share: of the machine's memory that this worker may count on; a GPU is its own.
+    """
+    precision = choose_precision(config.train, device)
+    peak = hardware.peak_flops(precision.precision, device)
+    sizes = model_sizes(config)
+    seconds = planned_flops(config, sizes).a_token * tokens / (peak * UTILISATION)
+    return Choices(
+        precision=precision,
+        peak_flops=peak,
+        compile=_compile(config, precision, device, seconds),
+        activation_checkpointing=_activation_checkpointing(config, sizes, precision, hardware.free_gib(device, share)),
+    )
+
+
+def _compile(config: SweepConfig, precision: PrecisionChoice, device: str, seconds: float) -> Switch:
+    """On where the measured gain over the run's estimated `seconds` is more than the measured cost."""
+    setting = config.train.compile
+    if setting != "auto":
+        return Switch(on=setting, reason=f"{'on' if setting else 'off'} (as configured)")
+    if config.model.tuning == "none":
+        return Switch(on=False, reason="off (nothing is trained)")
+    if config.train.zero_stage == 3:
+        return Switch(on=False, reason="off (ZeRO-3 fetches parameters inside the layers)")
+    if seconds * HIGHEST_GAIN < 2 * COMPILE_S:
+        return Switch(on=False, reason=f"off (about {seconds:.0f} s of training a worker cannot earn back what compiling costs)")
+    gain = compiling.measure_gain(config, precision.precision, device)
+    saved = seconds * (1 - 1 / gain.speedup)
+    on = saved > gain.cost_s
+    figures = (
+        f"{gain.speedup:.2f} x the speed of a layer, {gain.cost_s:.0f} s to compile, about {seconds:.0f} s of training a worker"
+    )
+    return Switch(on=on, reason=f"{'on' if on else 'off'} ({figures})")
+
+
+def _activation_checkpointing(config: SweepConfig, sizes: ModelSizes, precision: PrecisionChoice, free: float) -> Switch:
+    """On where training would not fit into the free memory without it."""
+    setting = config.train.activation_checkpointing
+    if setting != "auto":
+        return Switch(on=setting, reason=f"{'on' if setting else 'off'} (as configured)")
+    if config.model.tuning == "none":
+        return Switch(on=False, reason="off (nothing is trained)")
+    without, with_it = (training_gib(config, sizes, precision.precision, activation_checkpointing=on) for on in (False, True))
+    on = without > MOST_MEMORY * free
+    figures = f"about {without:.1f} GiB a worker of {free:.1f} GiB free"
+    if on:
+        figures += f", about {with_it:.1f} with it"
+        figures += "" if with_it <= MOST_MEMORY * free else ": it may still not fit; lower train.micro_batch_size"
+    return Switch(on=on, reason=f"{'on' if on else 'off'} ({figures})")
+
+
+def rough_tokens(config: SweepConfig, data: PreparedData) -> float:
+    """About how many tokens one trial trains, from its rows' characters."""
+    mixture = config.mixture
+    if mixture.budget == "tokens":
+        return float(mixture.size)
+    pools = {task: rows for task, rows in data.train.items() if rows}
+    scenario = [_mean_tokens(rows) for task, rows in pools.items() if task != GENERIC]
+    generic = _mean_tokens(pools[GENERIC]) if GENERIC in pools else 0.0
+    of_scenario = sum(scenario) / len(scenario) if scenario else 0.0
+    fraction = mixture.generic_fraction
+    rows = mixture.size / (1 - fraction) if mixture.budget == "scenario_examples" else mixture.size
+    return rows * (fraction * generic + (1 - fraction) * of_scenario)
+
+
+def _mean_tokens(rows: list[Example]) -> float:
+    sample = rows[:64]  # pools are in a seeded order, so the first rows are a fair sample
+    characters = sum(len(row.text) + len(row.instruction or "") + len(row.references[0]) for row in sample)
+    return characters / len(sample) / CHARACTERS_A_TOKEN + TEMPLATE_TOKENS

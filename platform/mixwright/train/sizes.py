@@ -1,0 +1,89 @@
+"""What a base model weighs, from its config.json alone: parameters, work and memory before anything is loaded.
+
+What comes in: a configuration. What goes out: `ModelSizes`, the work of its tokens (by the formula of flops.py), and the memory
+that one worker would need: the plan shows these, and the choices at a run's start hang on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixwright import models
+from mixwright.config import ChoiceSpec, SweepConfig
+from mixwright.train.flops import ATTENTION, FROZEN, LEARNED, ModelFlops
+from mixwright.train.hardware import GIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSizes:
+    """Counts of a LLaMA-family model."""
+
+    parameters: int
+    matrices: int
+    """Parameters of the layers' matrices alone."""
+    output: int
+    """Of the output matrix, also where it is the embedding once more."""
+    hidden: int
+    inner: int
+    layers: int
+    attention_width: int
+    """Heads times the width of one."""
+    adapter_width: int
+    """Parameters that one more rank adds to an adapter on all matrices."""
+
+
+def model_sizes(config: SweepConfig) -> ModelSizes:
+    """Counts from the model's config.json; a hub id is asked for that file alone."""
+    from transformers import AutoConfig
+
+    settings = AutoConfig.from_pretrained(models.base_folder(config.model), revision=config.model.revision)
+    hidden, inner, layers = settings.hidden_size, settings.intermediate_size, settings.num_hidden_layers
+    heads, groups = settings.num_attention_heads, settings.num_key_value_heads
+    head_width = getattr(settings, "head_dim", None) or hidden // heads
+    wide, narrow = heads * head_width, groups * head_width
+    matrices = layers * (2 * hidden * wide + 2 * hidden * narrow + 3 * hidden * inner)
+    output = settings.vocab_size * hidden
+    return ModelSizes(
+        parameters=matrices + output * (1 if settings.tie_word_embeddings else 2),
+        matrices=matrices,
+        output=output,
+        hidden=hidden,
+        inner=inner,
+        layers=layers,
+        attention_width=wide,
+        adapter_width=layers * (2 * (hidden + wide) + 2 * (hidden + narrow) + 3 * (hidden + inner)),
+    )
+
+
+def planned_flops(config: SweepConfig, sizes: ModelSizes) -> ModelFlops:
+    """The work that `model_flops` will count once the model is there; with LoRA, of an adapter on all matrices."""
+    of_base = LEARNED if config.model.tuning == "full" else FROZEN
+    adapter = 0 if config.model.tuning == "full" else LEARNED * sizes.adapter_width * config.lora.rank
+    return ModelFlops(
+        a_token=of_base * sizes.matrices + adapter,
+        a_learned_token=of_base * sizes.output,
+        a_pair=ATTENTION * sizes.layers * sizes.attention_width,
+    )
+
+
+def training_gib(config: SweepConfig, sizes: ModelSizes, precision: str, *, activation_checkpointing: bool) -> float:
+    """Memory of one worker: weights, what is tuned with its optimiser, activations of one micro-batch of the longest rows."""
+    width = 2 if precision == "bf16" else 4
+    tuned = sizes.parameters if config.model.tuning == "full" else sizes.adapter_width * highest_rank(config)
+    optimiser = tuned * (width + 4 + 8)  # gradient, fp32 master, two moments
+    positions = config.train.micro_batch_size * config.model.max_length
+    kept = 2 * sizes.hidden if activation_checkpointing else 12 * sizes.hidden + 4 * sizes.inner
+    return (sizes.parameters * width + optimiser + positions * sizes.layers * kept * width) / GIB
+
+
+def weights_gib(sizes: ModelSizes, precision: str) -> float:
+    """Memory of the base model's weights."""
+    return sizes.parameters * (2 if precision == "bf16" else 4) / GIB
+
+
+def highest_rank(config: SweepConfig) -> int:
+    """The largest rank that a trial may draw."""
+    spec = config.search.parameters.get("lora.rank")
+    if spec is None:
+        return config.lora.rank
+    return max(config.lora.rank, *(int(value) for value in (spec.choices if isinstance(spec, ChoiceSpec) else (spec.high,))))
