@@ -3,6 +3,8 @@
     python benchmarks/train_step.py [--quick] [--rounds N] [--json]
 
 speedup_over_trainer         Rival: `transformers.Trainer`, rows padded to the longest of their batch, prompt tokens masked.
+..._over_trainer_one_worker  Ours as one worker with all cores, beside the same rival. Elsewhere ours is two workers of one core
+                             each, as a sweep uses two cores; the stock trainers run as they come, in one process.
 speedup_over_trl             Rival: TRL's `SFTTrainer` as it comes, which recomputes activations.
 speedup_over_trl_packing     Rival: the same with `packing=True`.
 fraction_of_matmul_limit     The limit is the time that the frozen base's matrix products take at `matmul_gflops`: 4 FLOPs a weight
@@ -15,9 +17,6 @@ matmul_gflops                The peak of square matrix products in the run's dty
 loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s over the steps of a curve with
                              the same rows in the same order, nats a token: what rounding to bf16 makes of equal arithmetic.
 real_tokens_per_second...    Tokens of the rows, not padding, a second of wall time, with optimiser steps.
-
-speedup_over_trainer_one_worker  Ours as one worker with all cores, beside the same rival. Elsewhere ours is two workers of one core each,
-                             which is how a sweep uses a machine of two cores; the stock trainers run as they come, one process.
 
 All sides train a LoRA of rank 16 on all linear layers of the embedded model with AdamW and gradient clipping, on the same mixed
 rows of the embedded corpus in the same order, in the dtype that is faster here. Models are loaded and trainers built before the
@@ -245,7 +244,8 @@ def in_workers(task: Task, workers: int) -> Trained:
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         started = [pool.submit(work, task, folder, rank, workers, max(1, cores // workers)) for rank in range(workers)]
-        return tuple(run.result() for run in started)[0]
+        trained = [run.result() for run in started]
+        return trained[0]
 
 
 def work(task: Task, folder: str, rank: int, world_size: int, threads: int) -> Trained:
