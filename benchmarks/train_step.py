@@ -52,10 +52,10 @@ from mixwright.prompts import Rendered
 from mixwright.scenarios import load_scenario
 from mixwright.train import batches, loop
 from mixwright.train.checkpoint import TrialProgress
+from mixwright.train.flops import model_flops
 from mixwright.train.hardware import peak_flops
 from mixwright.train.packing import Packed, pack
 from mixwright.train.precision import choose_precision
-from mixwright.train.flops import model_flops
 from mixwright.train.reporter import FolderReporter, Meter, trial_folder
 from mixwright.train.resident import ADAPTER
 

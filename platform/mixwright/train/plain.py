@@ -15,6 +15,18 @@ from mixwright.config import TrainConfig
 STATE_FILE = "plain_engine.pt"
 
 
+class TorchWriter:
+    """torch.save behind the names of DeepSpeed's writers, which a checkpoint looks after while it is written."""
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        Path(path).mkdir(parents=True, exist_ok=exist_ok)
+
+    def save(self, state_dict: Any, path: str) -> None:
+        import torch
+
+        torch.save(state_dict, path)
+
+
 class PlainEngine:
     """Gradient accumulation, clipping and fp32 master weights around an optimiser.
 
@@ -30,6 +42,7 @@ class PlainEngine:
             pairs = zip(self._tuned, self._masters, strict=True)
             group["params"] = [master for parameter, master in pairs if id(parameter) in of_group]
         self._grad_norm: float | None = None
+        self.checkpoint_engine: Any = TorchWriter()
 
     def __call__(self, *inputs: Any) -> Any:
         return self._module(*inputs)
@@ -75,16 +88,14 @@ class PlainEngine:
 
     def save_checkpoint(self, folder: str, tag: str, **_: Any) -> None:
         """Writes what is tuned, optimiser and schedule; DeepSpeed's other options say what this always does."""
-        import torch
-
         target = Path(folder, tag)
-        target.mkdir(parents=True, exist_ok=True)
+        self.checkpoint_engine.makedirs(str(target), exist_ok=True)
         state = {
             "masters": self._masters,
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict(),
         }
-        torch.save(state, target / STATE_FILE)
+        self.checkpoint_engine.save(state, str(target / STATE_FILE))
 
     def load_checkpoint(self, folder: str, tag: str, **_: Any) -> tuple[str | None, dict[str, Any]]:
         """Reads it back; the path, or None where there is no checkpoint of this engine."""
