@@ -4,7 +4,8 @@ torchrun --nproc-per-node 2 jobs/fine_tune.py SPACE.yaml [--run-dir DIR] [--set 
 python jobs/fine_tune.py SPACE.yaml
 
 Each process is one worker, on its own GPU where the machine has them, else on its share of the processors. The loop is that of a
-sweep's lanes and gives the same numbers; here nothing is searched, stopped early or started again by itself.
+sweep's lanes and gives the same numbers; here nothing is searched, stopped early or started again by itself. What is wrong is said
+in one line and ends with code 2; torchrun adds a trace of its own.
 """
 
 from __future__ import annotations

@@ -187,6 +187,15 @@ def test_a_run_cut_off_after_a_rung_is_refused_and_goes_on_with_resume(lane, alo
     assert len(trial(run_dir)["rungs"]) == 2
 
 
+@pytest.mark.slow
+def test_compiled_layers_take_the_same_steps(lane, space: Path) -> None:
+    run_dir = space.parent / "compiled"
+    done = run(JOB, space, "--run-dir", run_dir, "--set", "train.compile=on", *POINT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "torch.compile on (as configured)" in done.stderr
+    assert losses(run_dir) == pytest.approx([step.loss for step in lane[0].steps], abs=1e-4)
+
+
 def test_a_point_that_the_space_does_not_have_is_refused(space: Path) -> None:
     config = load_config(space)
     for text, message in (
