@@ -176,27 +176,27 @@ def test_a_trial_s_tokens_are_guessed_from_characters_within_the_mixture() -> No
 @pytest.mark.slow
 def test_compiled_layers_give_the_losses_of_the_plain_ones(tiny_model: Path) -> None:
     from mixwright.prompts import Rendered
-    from mixwright.train import batches
+    from mixwright.train.attention import packed_rows_seen_by
     from mixwright.train.loss import ResponseLoss
+    from mixwright.train.packing import pack
 
     model = with_adapter(AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(rank=4), name="trial", seed=0).train()
-    loss = ResponseLoss(model)
-    made = [
-        batches.collate([Rendered(token_ids=tuple(range(5, 5 + length)), prompt_length=3)] * rows, 0, "cpu")
-        for rows, length in ((2, 30), (3, 47), (1, 70))
-    ]
-    plain = [float(loss(batch)) for batch in made]
-    compiling.set_compiled(model, compiled=True)
-    compiled = []
-    for batch in made:
-        value = loss(batch)
-        value.backward()
-        compiled.append(float(value))
-    assert compiled == pytest.approx(plain, rel=1e-4)
-    with compiling.uncompiled():
-        assert [float(loss(batch)) for batch in made] == plain
-    compiling.set_compiled(model, compiled=False)
-    assert [float(loss(batch)) for batch in made] == plain
+    loss = ResponseLoss(model, fused=False)
+    rows = [Rendered(token_ids=(first, *range(5, 5 + length)), prompt_length=3) for first, length in enumerate((30, 47, 70))]
+    made = [pack(rows[:number], "cpu") for number in (1, 2, 3)]
+    with packed_rows_seen_by(model.get_base_model()):
+        plain = [loss(batch).item() for batch in made]
+        compiling.set_compiled(model, compiled=True)
+        compiled = []
+        for batch in made:
+            value = loss(batch)
+            value.backward()
+            compiled.append(value.item())
+        assert compiled == pytest.approx(plain, rel=1e-4)
+        with compiling.uncompiled():
+            assert [loss(batch).item() for batch in made] == plain
+        compiling.set_compiled(model, compiled=False)
+        assert [loss(batch).item() for batch in made] == plain
 
 
 @pytest.mark.slow

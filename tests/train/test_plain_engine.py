@@ -98,5 +98,5 @@ def test_the_loop_reports_every_step_with_its_rates(tiny_model: Path, tmp_path: 
 @pytest.mark.usefixtures("without_deepspeed")
 @pytest.mark.parametrize(("stage", "workers"), [(2, 1), (0, 2)])
 def test_more_than_one_worker_or_a_sharded_optimiser_need_deepspeed(stage: int, workers: int) -> None:
-    with pytest.raises(HardwareError, match=f"zero_stage {stage} on {workers} workers needs DeepSpeed, which is not installed"):
+    with pytest.raises(HardwareError, match=rf"zero_stage {stage} on {workers} workers.* needs DeepSpeed, which is not installed"):
         zero.initialize(torch.nn.Linear(1, 1), None, None, TrainConfig(zero_stage=stage), "fp32", workers)
