@@ -48,6 +48,11 @@ MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""A setting that follows from the cluster when a sweep starts."""
+NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
+"""Keys that all trials of a sweep share: a lane keeps its workers and their base model from trial to trial."""
 
 
 class ModelConfig(Settings):
@@ -324,20 +329,40 @@ class SearchConfig(Settings):
 
 
 class ClusterConfig(Settings):
-    """Resources of one trial; how many trials run side by side follows from the cluster."""
+    """Resources of one trial, and trials side by side. `auto` is settled once, when the sweep starts, said in a log line and
+    written to the run's configuration; a resumed run keeps its workers, whatever cluster it goes on."""
 
-    workers: Positive = 1
-    """Ray Train workers a trial; each is one DeepSpeed rank."""
+    workers: Positive | Auto = AUTO
+    """Ray Train workers a trial; each is one DeepSpeed rank. auto: 1, so that trials run side by side; under ZeRO-3, which is for
+    models that one device cannot hold, as many as the largest node has room for."""
     cpus_per_worker: Positive = 1
-    gpus_per_worker: Annotated[int, Field(ge=0)] = 0
+    gpus_per_worker: Annotated[int, Field(ge=0)] | Auto = AUTO
+    """auto: 1 where a node of the cluster has a GPU, else 0. Set it where a cluster that grows starts without GPUs."""
     max_failures: Annotated[int, Field(ge=0)] = 2
-    """Times a dead worker group is started again; the trial goes on from its last checkpoint."""
-    lanes: Positive | None = None
-    """Trials side by side; None: as many as the cluster holds when the sweep starts. Set it where the cluster grows on demand."""
+    """Times a trial may lose its workers; they are started again, and it goes on from its last checkpoint."""
+    lanes: Positive | Auto = AUTO
+    """Trials side by side. auto: as many as the cluster holds. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
     dashboard: bool = True
     """Of a local cluster: start Ray's dashboard, on loopback."""
+
+    @field_validator("lanes", mode="before")
+    @classmethod
+    def _none_was_once_auto(cls, lanes: Any) -> Any:
+        return AUTO if lanes is None else lanes
+
+    @property
+    def worker_count(self) -> int:
+        """`workers`, once it is settled."""
+        assert isinstance(self.workers, int), "cluster.workers is not settled"
+        return self.workers
+
+    @property
+    def gpus_each(self) -> int:
+        """`gpus_per_worker`, once it is settled."""
+        assert isinstance(self.gpus_per_worker, int), "cluster.gpus_per_worker is not settled"
+        return self.gpus_per_worker
 
 
 class ServeConfig(Settings):
@@ -400,6 +425,12 @@ class SweepConfig(Settings):
     @model_validator(mode="after")
     def _searched_keys_exist(self) -> Self:
         problems = [*self._problems_of_searched_decoding()]
+        problems += [
+            f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
+            "write a search space for each value"
+            for key in self.search.parameters
+            if key.startswith(NEVER_SEARCHED)
+        ]
         for key, spec in self.search.parameters.items():
             if key.startswith(f"{DECODING}."):
                 continue  # one alone may contradict what stands there; above they were taken together

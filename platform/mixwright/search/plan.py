@@ -19,6 +19,7 @@ from mixwright.errors import ConfigError, MixtureError
 from mixwright.evaluate.runner import evaluation_rows
 from mixwright.mixture import Mixture, build_mixture
 from mixwright.scenarios import Scenario
+from mixwright.search.resources import settled, this_machine
 from mixwright.search.sweep import expected_share
 from mixwright.train import batches
 from mixwright.train.precision import choose_precision, matmul_rate
@@ -106,8 +107,8 @@ def make(config: SweepConfig, scenario: Scenario) -> Plan:
     data = drop_long(data, tokenizer, scenario, config.model.max_length, seed)
     mixtures = corner_mixtures(config, scenario, data, tokenizer)
     tokens = [sum(len(render_example(tokenizer, scenario, row, seed).token_ids) for row in mixture.rows) for mixture in mixtures]
-    train, cluster = config.train, config.cluster
-    global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.workers
+    train, cluster = config.train, settled(config, this_machine()).cluster
+    global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.worker_count
     precision = choose_precision(train).precision
     expected = config.search.trials * sum(tokens) / len(tokens) * expected_share(config)
     sizes = _model_sizes(config)
