@@ -15,7 +15,7 @@ SCRIPT = [
 ]
 SWITCHED_AND_RESUMED = [Step("trial_0002", RANK_4, 0), Step("trial_0002", RANK_4, 1, leave_first=True)]
 
-NOT_A_NUMBER = {"train.learning_rate": 1e38, "train.max_grad_norm": 1e30}
+NOT_A_NUMBER = {"train.learning_rate": 1e37, "train.max_grad_norm": 1e30}
 POINT = {"lora.rank": 4, "lora.dropout": 0.1, "mixture.generic_fraction": 0.25}
 OTHER = {"lora.rank": 8, "mixture.generic_fraction": 0.75, "train.activation_checkpointing": True, "train.learning_rate": 1e-2}
 

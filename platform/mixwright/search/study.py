@@ -21,7 +21,7 @@ class StudyFile:
     def __init__(self, url: str, objectives: Sequence[str]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = optuna.storages.RDBStorage(url)
-        directions = ["maximize"] * len(objectives)
+        directions = [optuna.study.StudyDirection.MAXIMIZE for _ in objectives]
         self._study = optuna.create_study(storage=self._storage, study_name=STUDY_NAME, directions=directions, load_if_exists=True)
         self._study_id = self._storage.get_study_id_from_name(STUDY_NAME)
         self.known = self._study.get_trials()

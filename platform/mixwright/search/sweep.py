@@ -12,7 +12,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
+from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
@@ -35,7 +36,7 @@ from mixwright.store.runs import RunFolder
 from mixwright.train import batches
 from mixwright.train.lane import BASE_FILE, TRIAL_KEY, Lane, Warden
 from mixwright.train.precision import PrecisionChoice, choose_precision
-from mixwright.train.resident import Evaluation, Setup, drop_checkpoint, trial_folder
+from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint, trial_folder
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,17 @@ def objective_names(scenario: Scenario) -> tuple[str, ...]:
     return ("seen", "unseen", "retention") if scenario.unseen else ("seen", "retention")
 
 
-def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> SearchResult:
+def search(
+    config: SweepConfig,
+    scenario: Scenario,
+    data: PreparedData,
+    run: RunFolder,
+    make_evaluator: Callable[[Setup, LoadedModel], Evaluator] = DevEvaluator,
+) -> SearchResult:
     """Runs the trials that the folder does not hold yet. Ray must be initialised.
+
+    Args:
+        make_evaluator: called on each worker; what it makes scores a model at each rung.
 
     Raises:
         HardwareError: the cluster does not hold one trial's workers.
@@ -85,7 +95,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
             data=data,
             precision=precision.precision,
             run_dir=run.path.resolve(),
-            make_evaluator=DevEvaluator,
+            make_evaluator=make_evaluator,
         )
         stage = _stage(config, run)
         with stage:
@@ -122,7 +132,8 @@ def _tune(
     evaluate_base = not (run.path / BASE_FILE).exists()
     searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base, writes_later=True)
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
-    shared = [ray.put(setup), ray.remote(num_cpus=0)(Warden).remote()]
+    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
+    shared = [ray.put(setup), warden]
     trainable = tune.with_resources(tune.with_parameters(Lane, shared=shared), DRIVER_RESOURCES)
     tuner = tune.Tuner(
         trainable,
@@ -148,6 +159,8 @@ def _tune(
         tuner.fit()
     finally:
         searcher.write()
+        ray.get(warden.close.remote())
+        ray.kill(warden)
 
 
 def _trial_name(trial: Any) -> str:

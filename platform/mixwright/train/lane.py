@@ -130,10 +130,9 @@ class Channel:
                 self._answer = answer
                 self._changed.notify_all()
 
-    async def ended(self) -> None:
-        """Waits until the lane is closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._closed))
+    async def outlive(self) -> None:
+        """Never returns: whoever waits for it hears of the end of this process, and with it of the lane's."""
+        await asyncio.Event().wait()
 
     async def close(self, cause: str) -> None:
         """Ends the workers' loop; an open assignment is answered with `cause`."""
@@ -150,18 +149,24 @@ class Warden:
     """
 
     def __init__(self) -> None:
-        self._watches: set[asyncio.Task[None]] = set()
+        self._watches: dict[asyncio.Task[None], Any] = {}
 
     async def watch(self, channel: Any, group: Any) -> None:
-        """Removes the worker group's placement group once the lane's channel has closed, or died with its lane."""
+        """Removes the worker group's placement group once the lane's channel has died with its lane."""
         watch = asyncio.create_task(_remove_after(channel, group))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
+        self._watches[watch] = group
+        watch.add_done_callback(self._watches.pop)
+
+    async def close(self) -> None:
+        """Removes all placement groups that are left."""
+        for watch, group in list(self._watches.items()):
+            watch.cancel()
+            remove_placement_group(group)
 
 
 async def _remove_after(channel: Any, group: Any) -> None:
     with suppress(ray.exceptions.RayActorError):
-        await channel.ended.remote()
+        await channel.outlive.remote()
     remove_placement_group(group)
 
 
