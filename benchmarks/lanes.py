@@ -25,6 +25,7 @@ scored at the same rungs by the same function, the loss on held-out rows. Rank, 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import tempfile
 import threading
@@ -34,6 +35,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 from common import Measurement, Outcome, arguments, load, publish, speedup, timed
@@ -338,7 +340,8 @@ def rival_sweep(folder: Path, model: Path, trials: int) -> list[list[float]]:
         tune_config=tune.TuneConfig(scheduler=scheduler, max_concurrent_trials=1),
         run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0),
     )
-    results = tuner.fit()
+    with mock.patch.dict(os.environ, TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="0"):  # we turn Tune's files off for ourselves
+        results = tuner.fit()
     if results.errors:
         raise AssertionError(f"{len(results.errors)} trials of the rival failed: {results.errors[0]}")
     return [list(result.metrics_dataframe["seen"]) for result in results]
