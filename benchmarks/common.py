@@ -46,13 +46,13 @@ class Outcome:
     rows: Sequence[Measurement]
 
 
-def arguments(description: str) -> argparse.Namespace:
+def arguments(description: str, *, rounds: int = 3) -> argparse.Namespace:
     """The options of every benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--quick", action="store_true", help="a smaller run, within a minute")
     parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="alternations of ours and the rivals (default %(default)s)"
+        "--rounds", type=int, default=rounds, metavar="N", help="alternations of ours and the rivals (default %(default)s)"
     )
     return parser.parse_args()
 

@@ -30,8 +30,9 @@ from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
-from mixwright.search.sweep import SearchResult, check_resources, search
-from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result
+from mixwright.search.resources import check_resources, settled_here
+from mixwright.search.sweep import SearchResult, search
+from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result, with_saved_workers
 from mixwright.train import zero
 
 logger = logging.getLogger("mixwright.sweep")
@@ -84,6 +85,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
 
     with connected(config.cluster):
         check_resources(config)
+        config = settled_here(with_saved_workers(run_dir, config))
         run = open_run(run_dir, config, resume=resume)
         run.write_json(DATA_FILE, data.report)
         described = environment.describe()  # at the start: the checkout may have moved on by the end

@@ -141,7 +141,7 @@ GPUS = "cluster: {gpus_per_worker: 1}"
             "model: {tuning: full}\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}}}",
             "search.parameters.lora.rank: model.tuning is full, so no adapter is made; remove it, or set tuning lora",
         ),
-        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: trials share their base and tuning"),
+        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: all trials of a sweep share it"),
         (
             "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
             "tuning; make a sweep of each and compare",

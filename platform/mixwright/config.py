@@ -34,6 +34,11 @@ MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""A setting that follows from the cluster when a sweep starts."""
+NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
+"""Keys that all trials of a sweep share: a lane keeps its workers and their base model from trial to trial."""
 
 
 class ModelConfig(Settings):
@@ -299,20 +304,40 @@ class SearchConfig(Settings):
 
 
 class ClusterConfig(Settings):
-    """Resources of one trial; how many trials run side by side follows from the cluster."""
+    """Resources of one trial, and trials side by side. `auto` is settled once, when the sweep starts, said in a log line and
+    written to the run's configuration; a resumed run keeps its workers, whatever cluster it goes on."""
 
-    workers: Positive = 1
-    """Ray Train workers a trial; each is one DeepSpeed rank."""
+    workers: Positive | Auto = AUTO
+    """Ray Train workers a trial; each is one DeepSpeed rank. auto: 1, so that trials run side by side; under ZeRO-3, which is for
+    models that one device cannot hold, as many as the largest node has room for."""
     cpus_per_worker: Positive = 1
-    gpus_per_worker: Annotated[int, Field(ge=0)] = 0
+    gpus_per_worker: Annotated[int, Field(ge=0)] | Auto = AUTO
+    """auto: 1 where a node of the cluster has a GPU, else 0. Set it where a cluster that grows starts without GPUs."""
     max_failures: Annotated[int, Field(ge=0)] = 2
-    """Times a dead worker group is started again; the trial goes on from its last checkpoint."""
-    lanes: Positive | None = None
-    """Trials side by side; None: as many as the cluster holds when the sweep starts. Set it where the cluster grows on demand."""
+    """Times a trial may lose its workers; they are started again, and it goes on from its last checkpoint."""
+    lanes: Positive | Auto = AUTO
+    """Trials side by side. auto: as many as the cluster holds. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
     dashboard: bool = True
     """Of a local cluster: start Ray's dashboard, on loopback."""
+
+    @field_validator("lanes", mode="before")
+    @classmethod
+    def _none_was_once_auto(cls, lanes: Any) -> Any:
+        return AUTO if lanes is None else lanes
+
+    @property
+    def worker_count(self) -> int:
+        """`workers`, once it is settled."""
+        assert isinstance(self.workers, int), "cluster.workers is not settled"
+        return self.workers
+
+    @property
+    def gpus_each(self) -> int:
+        """`gpus_per_worker`, once it is settled."""
+        assert isinstance(self.gpus_per_worker, int), "cluster.gpus_per_worker is not settled"
+        return self.gpus_per_worker
 
 
 class ServeConfig(Settings):
@@ -408,7 +433,13 @@ class SweepConfig(Settings):
 
     @model_validator(mode="after")
     def _searched_keys_exist(self) -> Self:
-        problems = [*self._problems_of_searched_decoding(), *self._problems_of_searched_model()]
+        problems = [*self._problems_of_searched_decoding()]
+        problems += [
+            f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
+            "write a search space for each value"
+            for key in self.search.parameters
+            if key.startswith(NEVER_SEARCHED)
+        ]
         for key, spec in self.search.parameters.items():
             if key.startswith(f"{DECODING}."):
                 continue  # one alone may contradict what stands there; above they were taken together
@@ -433,12 +464,6 @@ class SweepConfig(Settings):
     def tokens_per_pass(self) -> int:
         """The most tokens of one forward pass of one worker, but for a single longer row."""
         return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
-
-    def _problems_of_searched_model(self) -> Iterator[str]:
-        """A lane loads one base model, once, and is made for adapters or for whole models."""
-        for key in self.search.parameters:
-            if key.removeprefix("model.") in ModelConfig.model_fields and key.startswith("model."):
-                yield f"search.parameters.{key}: trials share their base and tuning; make a sweep of each and compare the reports"
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""

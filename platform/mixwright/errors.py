@@ -7,6 +7,7 @@
     ├── ModelError      a folder or hub id that is no usable causal LM, or an adapter that does not fit it
     ├── HardwareError   a device or a resource that is not there
     ├── TrainError      a fine-tune that cannot go on: a loss that is not a number, a checkpoint of another trial
+    │   └── OutOfMemoryError    it does not fit into a worker's memory
     ├── ScoreError      inputs a metric cannot be computed on
     ├── RunError        a run folder that holds another configuration, or nothing to resume
     └── ServeError      an endpoint that cannot start or does not answer
@@ -53,6 +54,10 @@ class HardwareError(MixwrightError):
 
 class TrainError(MixwrightError):
     """A fine-tune cannot go on."""
+
+
+class OutOfMemoryError(TrainError):
+    """A fine-tune does not fit into a worker's memory; other workers may not have noticed."""
 
 
 class ScoreError(MixwrightError):

@@ -186,6 +186,9 @@ class TrialRecord:
     """Folder of the adapter, relative to the run folder; absolute where an existing one was taken, empty where none was saved."""
     decoding: dict[str, Any] = field(default_factory=dict)
     """How its dev answers were decoded, as in Prediction."""
+    switch_seconds: float | None = None
+    """From the decision that ended the trial before it on the same workers to the end of its own first optimiser step; None
+    where it was the first there, or took no step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,7 +168,8 @@ def test_full_fine_tunes_follow_one_another_each_from_the_base(tiny_model: Path,
         json.loads((run.path / "trials" / trial.trial_id / "metrics.jsonl").read_text().splitlines()[0])["loss"]
         for trial in result.trials
     ]
-    assert first_losses[0] == pytest.approx(first_losses[1], abs=1e-5)
+    assert first_losses[0] == first_losses[1]
+    assert result.trials[1].switch_seconds is not None  # on the same workers
     assert (run.path / result.trials[0].adapter / "config.json").exists()
 
 
@@ -217,7 +218,7 @@ def test_a_lane_whose_workers_died_for_good_serves_the_next_trial(tiny_model: Pa
     assert len(killed) == 1
     lost, next_one = result.trials
     assert lost.status == "failed"
-    assert "the lane's workers ended" in lost.cause
+    assert lost.cause.startswith("the trial lost its workers once (cluster.max_failures is 0); the last error: ")
     assert next_one.status == "complete"
 
 

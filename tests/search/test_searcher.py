@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import optuna
@@ -10,8 +11,9 @@ import pytest
 
 from mixwright.config import SweepConfig
 from mixwright.records import Objectives, RungRecord, TrialRecord
-from mixwright.search.searcher import STUDY_NAME, TrialSearch, take_up
+from mixwright.search.searcher import BEHIND_S, StudyWriter, TrialSearch, suggested, take_up
 from mixwright.search.space import distributions
+from mixwright.search.study import STUDY_NAME
 
 NAMES = ("seen", "unseen", "retention")
 GOOD = {"seen": 50.0, "unseen": 30.0, "retention": 0.0, "training_iteration": 2}
@@ -124,6 +126,46 @@ def test_an_end_without_a_record_is_run_again(tmp_path: Path) -> None:
     search.suggest("r0")
     search.on_trial_complete("r0", GOOD)
     assert take_up(f"sqlite:///{tmp_path}/study.db", [], NAMES) == ["trial_0000"]
+
+
+def behind(folder: Path) -> TrialSearch:
+    url = f"sqlite:///{folder}/study.db"
+    return TrialSearch(config(first=[FIRST]), NAMES, url, evaluate_base=True, writes_later=True)
+
+
+FIRST = {"lora.rank": 8, "mixture.generic_fraction": 0.0}
+
+
+def states(folder: Path) -> list[str]:
+    return [trial.state.name for trial in study(folder).get_trials()]
+
+
+def test_the_study_on_disk_follows_when_no_lane_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = behind(tmp_path)
+    search.suggest("r0")
+    search.suggest("r1")
+    StudyWriter(search).on_step_end(0, [])
+    assert states(tmp_path) == ["WAITING"]
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * BEHIND_S)
+    StudyWriter(search).on_step_end(1, [])
+    assert states(tmp_path) == ["RUNNING", "RUNNING"]
+    assert suggested(f"sqlite:///{tmp_path}/study.db") == {"trial_0000", "trial_0001"}
+    search.on_trial_complete("r1", {**GOOD, "training_iteration": 1})
+    search.on_trial_complete("r0", GOOD)
+    search.write()
+    on_disk, in_memory = study(tmp_path).get_trials(), search._ot_study.get_trials()
+    assert [(t.state, t.values, t.params, t.user_attrs, t.distributions) for t in on_disk] == [
+        (t.state, t.values, t.params, t.user_attrs, t.distributions) for t in in_memory
+    ]
+
+
+def test_a_trial_that_ends_before_it_was_written_is_written_before_its_record(tmp_path: Path) -> None:
+    search = behind(tmp_path)
+    search.suggest("r0")
+    search.suggest("r1")
+    search.on_trial_complete("r1", None, error=True)
+    assert states(tmp_path) == ["RUNNING", "RUNNING"]
 
 
 def test_an_empty_space_suggests_its_one_point(tmp_path: Path) -> None:

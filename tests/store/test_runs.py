@@ -120,3 +120,18 @@ def test_a_kept_adapter_is_marked_complete_last_and_replaces_an_older_one(tmp_pa
 def test_a_run_without_a_result_is_not_finished(tmp_path: Path) -> None:
     runs.open_run(tmp_path, CONFIG, resume=False)
     assert not runs.is_finished(tmp_path, CONFIG)
+
+
+def test_a_resumed_run_keeps_the_workers_that_it_was_started_with(tmp_path: Path) -> None:
+    settled = CONFIG.with_values({"cluster.workers": 4, "cluster.gpus_per_worker": 1, "cluster.lanes": 2})
+    runs.open_run(tmp_path, settled, resume=False)
+    runs.check_run(tmp_path, CONFIG, resume=True)  # auto differs from nothing
+    kept = runs.with_saved_workers(tmp_path, CONFIG).cluster
+    assert (kept.workers, kept.gpus_per_worker, kept.lanes) == (4, 1, "auto")
+    asked = runs.with_saved_workers(tmp_path, CONFIG.with_values({"cluster.workers": 2}))
+    with pytest.raises(RunError, match=r"cluster\.workers differ"):
+        runs.check_run(tmp_path, asked, resume=True)
+
+
+def test_a_new_run_leaves_its_workers_to_the_cluster(tmp_path: Path) -> None:
+    assert runs.with_saved_workers(tmp_path / "new", CONFIG) == CONFIG

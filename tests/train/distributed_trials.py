@@ -70,12 +70,18 @@ def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) 
     )
 
 
+TOO_LARGE = 3
+"""A LoRA rank at which the evaluator below finds the memory full."""
+
+
 class FirstLogit:
     """An evaluator that is a function of the weights alone: it shows whether two models are the same."""
 
     def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
         import torch
 
+        if config.lora.rank == TOO_LARGE:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         model.eval()
         with torch.no_grad():
             value = float(model(input_ids=torch.arange(20)[None]).logits.float().abs().mean())
@@ -86,15 +92,32 @@ def _make_evaluator(setup: Setup, base: Any) -> FirstLogit:
     return FirstLogit()
 
 
-def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, script: list[Step], results: Any) -> None:
+@dataclass(frozen=True)
+class Lane:
+    """A script for one resident worker group, in a folder of its own."""
+
+    settings: SweepConfig
+    run_dir: Path
+    script: list[Step]
+
+
+def _worker(rank: int, world_size: int, lanes: list[Lane], results: Any) -> None:
     import torch
     import torch.distributed
 
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", rank=rank, world_size=world_size, init_method=f"file://{run_dir}/group", timeout=PATIENCE
+        "gloo", rank=rank, world_size=world_size, init_method=f"file://{lanes[0].run_dir}/group", timeout=PATIENCE
     )
+    results[rank] = [_run(lane, rank) for lane in lanes]
+    torch.distributed.destroy_process_group()
+
+
+def _run(lane: Lane, rank: int) -> list[RungRecord | str]:
+    import torch.distributed
+
+    settings, run_dir = lane.settings, lane.run_dir
     precision = "bf16" if settings.train.precision == "bf16" else "fp32"
     setup = Setup(
         config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
@@ -102,7 +125,7 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
     logging.getLogger("mixwright").addHandler(_warnings_file(run_dir, rank))
     resident = Resident(setup, "cpu")
     seen: list[RungRecord | str] = []
-    for step in script:
+    for step in lane.script:
         if step.leave_first:
             resident._leave_trial()
         if step.before and (rank == 0 or step.before_on_all):
@@ -113,8 +136,7 @@ def _worker(rank: int, world_size: int, settings: SweepConfig, run_dir: Path, sc
             seen.append(resident.run(assignment))
         except Exception as error:
             seen.append(f"{type(error).__name__}: {error}")
-    results[rank] = seen
-    torch.distributed.destroy_process_group()
+    return seen
 
 
 def _warnings_file(run_dir: Path, rank: int) -> logging.Handler:
@@ -125,14 +147,20 @@ def _warnings_file(run_dir: Path, rank: int) -> logging.Handler:
 
 def run_trials(settings: SweepConfig, run_dir: Path, script: list[Step], world_size: int) -> list[Any]:
     """What worker 0 saw: a RungRecord for each step of the script, or the error as text. All workers must have seen the same."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "group").unlink(missing_ok=True)
+    return run_lanes([Lane(settings, run_dir, script)], world_size)[0]
+
+
+def run_lanes(lanes: list[Lane], world_size: int) -> list[list[Any]]:
+    """The same for several lanes, one after another in the same processes."""
+    for lane in lanes:
+        lane.run_dir.mkdir(parents=True, exist_ok=True)
+    (lanes[0].run_dir / "group").unlink(missing_ok=True)
     with multiprocessing.Manager() as manager:
         results = manager.dict()
-        multiprocessing.spawn(_worker, args=(world_size, settings, run_dir, script, results), nprocs=world_size)
+        multiprocessing.spawn(_worker, args=(world_size, lanes, results), nprocs=world_size)
         collected = [list(results[rank]) for rank in range(world_size)]
     for other in collected[1:]:
-        assert [_shape(item) for item in other] == [_shape(item) for item in collected[0]]
+        assert [[_shape(item) for item in seen] for seen in other] == [[_shape(item) for item in seen] for seen in collected[0]]
     return collected[0]
 
 

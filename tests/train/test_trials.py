@@ -9,32 +9,13 @@ import pytest
 import safetensors.torch
 import torch
 from distributed_trials import FirstLogit, Step, config, run_trials
+from scripts import RANK_4, SCRIPT
 
 from mixwright.store.vllm import VllmFit, vllm_fit
-
-RANK_4, RANK_8 = {"lora.rank": 4}, {"lora.rank": 8}
-SCRIPT = [
-    Step("trial_0000", RANK_4, 0),
-    Step("trial_0000", RANK_4, 1),
-    Step("trial_0001", RANK_8, 0),
-    Step("trial_0001", RANK_8, 1),
-]
-SWITCHED_AND_RESUMED = [Step("trial_0002", RANK_4, 0), Step("trial_0002", RANK_4, 1, leave_first=True)]
 
 
 def losses(run_dir: Path, trial: str) -> list[float]:
     return [json.loads(line)["loss"] for line in (run_dir / "trials" / trial / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def stages(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, list]]:
-    """The same script under every ZeRO stage, on two workers."""
-    ran = {}
-    for stage in (0, 1, 2, 3):
-        run_dir = tmp_path_factory.mktemp(f"zero{stage}")
-        settings = config(tiny_model, zero_stage=stage)
-        ran[stage] = (run_dir, run_trials(settings, run_dir, SCRIPT + SWITCHED_AND_RESUMED, world_size=2))
-    return ran
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])

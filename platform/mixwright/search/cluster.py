@@ -55,4 +55,7 @@ def _prepare_environment() -> None:
     for noisy in ("ray.serve", "ray.tune", "ray.train"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Tune's CSV, JSON and TensorBoard files repeat trials.jsonl, and a lane would wait for them between two trials.
+    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it misses those files
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     use_own_compiler()

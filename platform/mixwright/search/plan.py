@@ -20,6 +20,7 @@ from mixwright.evaluate.runner import evaluation_rows
 from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Example
 from mixwright.scenarios import Scenario
+from mixwright.search.resources import settled, this_machine
 from mixwright.search.sweep import expected_share
 from mixwright.train import batches
 from mixwright.train.flops import UTILISATION
@@ -105,8 +106,8 @@ def make(config: SweepConfig, scenario: Scenario) -> Plan:
     rendered = [[data.tokens.rendered(row) for row in mixture.rows] for mixture in mixtures]
     tokens = [sum(len(row.token_ids) for row in rows) for rows in rendered]
     learned = sum(len(row.token_ids) - row.prompt_length for rows in rendered for row in rows) / sum(tokens)
-    train, cluster = config.train, config.cluster
-    global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.workers
+    train, cluster = config.train, settled(config, this_machine()).cluster
+    global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.worker_count
     precision = choose_precision(train).precision
     expected = config.search.trials * sum(tokens) / len(tokens) * expected_share(config)
     sizes = model_sizes(config)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,20 +24,22 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
-from mixwright.errors import HardwareError, RunError
+from mixwright.errors import RunError
+from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.progress import Stage, steps_by_trial
-from mixwright.search.searcher import TrialSearch, take_up
+from mixwright.search.resources import check_resources, lane_count, settled_here
+from mixwright.search.searcher import StudyWriter, TrialSearch, suggested, take_up
 from mixwright.store.runs import RunFolder
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
-from mixwright.train.lane import TRIAL_KEY, Lane
+from mixwright.train.lane import TRIAL_KEY, Lane, Warden
 from mixwright.train.precision import PrecisionChoice
 from mixwright.train.reporter import BASE_FILE, rung_line, trial_folder
-from mixwright.train.resident import Evaluation, Setup, drop_checkpoint
+from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +63,28 @@ def objective_names(scenario: Scenario) -> tuple[str, ...]:
     return ("seen", "unseen", "retention") if scenario.unseen else ("seen", "retention")
 
 
-def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: RunFolder) -> SearchResult:
+def search(
+    config: SweepConfig,
+    scenario: Scenario,
+    data: PreparedData,
+    run: RunFolder,
+    make_evaluator: Callable[[Setup, LoadedModel], Evaluator] = DevEvaluator,
+) -> SearchResult:
     """Runs the trials that the folder does not hold yet. Ray must be initialised.
+
+    Args:
+        make_evaluator: called on each worker; what it makes scores a model at each rung.
 
     Raises:
         HardwareError: the cluster does not hold one trial's workers.
         RunError: the search was stopped before all trials had ended.
     """
     check_resources(config)
+    config = settled_here(config)
     names = objective_names(scenario)
     queued = take_up(run.study_url, run.trials(), names)
     ended = run.trials()
+    _drop_strays(run.path, suggested(run.study_url) | {record.trial_id for record in ended})
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
@@ -83,7 +98,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
             data=data.for_workers(),
             precision=choices.precision.precision,
             run_dir=run.path.resolve(),
-            make_evaluator=DevEvaluator,
+            make_evaluator=make_evaluator,
             peak_flops=choices.peak_flops,
         )
         stage = _stage(config, run)
@@ -96,8 +111,15 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
     return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=choices.precision, seconds=seconds)
 
 
+def _drop_strays(run_dir: Path, known: set[str]) -> None:
+    """Removes what a trial left that was suggested in the moment before a kill: the next to get its id is another one."""
+    for folder in (run_dir / "trials").glob("trial_*"):
+        if folder.name not in known:
+            shutil.rmtree(folder)
+
+
 def _stage(config: SweepConfig, run: RunFolder) -> Stage:
-    name = f"searching ({config.search.trials} trials, {lanes(config)} side by side)"
+    name = f"searching ({config.search.trials} trials, {lane_count(config)} side by side)"
     if config.model.tuning == "none":
         return Stage(name, done=lambda: len(run.trials()), total=lambda: config.search.trials, unit="trial")
     return Stage(
@@ -112,67 +134,41 @@ def _tune(
     config: SweepConfig, setup: Setup, run: RunFolder, names: tuple[str, ...], remaining: int, ended: list[TrialRecord]
 ) -> None:
     evaluate_base = not (run.path / BASE_FILE).exists()
-    searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base)
+    searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base, writes_later=True)
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
-    trainable = tune.with_resources(tune.with_parameters(Lane, setup_ref=[ray.put(setup)]), DRIVER_RESOURCES)
+    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
+    shared = [ray.put(setup), warden]
+    trainable = tune.with_resources(tune.with_parameters(Lane, shared=shared), DRIVER_RESOURCES)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_scheduler(config, ended),
             num_samples=remaining,
-            max_concurrent_trials=lanes(config),
-            reuse_actors=config.model.tuning != "full",  # a fully tuned model cannot go back to its base
+            max_concurrent_trials=lane_count(config),
+            reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str((run.path / "ray").resolve()),
-            callbacks=[TrialRecorder(run, config)],
+            callbacks=[TrialRecorder(run, config), StudyWriter(searcher)],
             # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
             failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        searcher.write()
+        ray.get(warden.close.remote())
+        ray.kill(warden)
 
 
 def _trial_name(trial: Any) -> str:
     return str(trial.config.get(TRIAL_KEY, trial.trial_id))
-
-
-def lanes(config: SweepConfig) -> int:
-    """Trials side by side: what the configuration says, else what fits into the cluster now, but no more than there are trials."""
-    if config.cluster.lanes:
-        return min(config.cluster.lanes, config.search.trials)
-    total, cluster = _cluster_resources(), config.cluster
-    fitting = int(total.get("CPU", 0) // (cluster.workers * cluster.cpus_per_worker))
-    if cluster.gpus_per_worker:
-        fitting = min(fitting, int(total.get("GPU", 0) // (cluster.workers * cluster.gpus_per_worker)))
-    return max(1, min(fitting, config.search.trials))
-
-
-def _cluster_resources() -> dict[str, float]:
-    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-
-
-def check_resources(config: SweepConfig) -> None:
-    """Refuses a trial that the cluster could never place; a cluster with `cluster.lanes` set may still grow.
-
-    Raises:
-        HardwareError: too few CPUs or GPUs.
-    """
-    if config.cluster.lanes:
-        return
-    total, cluster = _cluster_resources(), config.cluster
-    for kind, each in (("GPU", cluster.gpus_per_worker), ("CPU", cluster.cpus_per_worker)):
-        needed, there = each * cluster.workers, total.get(kind, 0)
-        if needed > there:
-            raise HardwareError(
-                f"cluster: a trial needs {needed} {kind}s ({cluster.workers} workers of {each}) and the cluster has {there:g}; "
-                f"lower cluster.workers or cluster.{kind.lower()}s_per_worker, or set cluster.lanes if the cluster grows"
-            )
 
 
 def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
@@ -202,14 +198,14 @@ def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
 def _choices(config: SweepConfig, data: PreparedData) -> Choices:
     """Measured where training will run, with a worker's own share of the machine, once for all lanes and trials."""
     cluster = config.cluster
-    tokens = rough_tokens(config, data) * config.search.trials * expected_share(config) / lanes(config) / cluster.workers
-    task = ray.remote(num_cpus=cluster.cpus_per_worker, num_gpus=cluster.gpus_per_worker)(_choose_as_worker)
+    tokens = rough_tokens(config, data) * config.search.trials * expected_share(config) / lane_count(config) / cluster.worker_count
+    task = ray.remote(num_cpus=cluster.cpus_per_worker, num_gpus=cluster.gpus_each)(_choose_as_worker)
     choices: Choices = ray.get(task.remote(config, tokens))
     return choices
 
 
 def _choose_as_worker(config: SweepConfig, tokens: float) -> Choices:
-    device = "cuda" if config.cluster.gpus_per_worker else "cpu"
+    device = "cuda" if config.cluster.gpus_each else "cpu"
     return choose(config, device, tokens=tokens, share=share_of_machine(config.cluster.cpus_per_worker))
 
 
@@ -223,7 +219,7 @@ def expected_steps(config: SweepConfig, ended: list[TrialRecord], steps: Mapping
         steps: by trial id, what each has taken so far, ended ones included.
     """
     train, settings = config.train, config.search.scheduler
-    global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.workers
+    global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.worker_count
     complete = [record.rungs[-1].step for record in ended if record.status == "complete"]
     full = max(complete, default=batches.steps_in(config.mixture.size, global_batch))
     average = expected_share(config) * full
@@ -256,15 +252,27 @@ class TrialRecorder(tune.Callback):
         self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
         """Trial id -> step -> rung; a trial that starts again tells the rungs that it has once more."""
         self._causes: dict[str, str] = {}
+        self._decisions: dict[str, tuple[str, float]] = {}
+        """Lane -> the trial whose result came last, and when the scheduler had decided on it."""
+        self._switch_seconds: dict[str, float] = {}
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         key = trial.config[TRIAL_KEY]
+        self._note_switch(key, result)
         if cause := result.get("cause"):
             self._causes[key] = cause
             return
         rung = from_json(RungRecord, result["rung"])
         self._rungs_by_step.setdefault(key, {})[rung.step] = rung
         logger.info("%s  (%s)", rung_line(key, rung), describe(_searched(trial.config)))
+
+    def _note_switch(self, key: str, result: dict[str, Any]) -> None:
+        """Tune calls when the scheduler has decided. The clocks of two machines are taken to agree."""
+        last, decided_at = self._decisions.get(result["lane"], (key, 0.0))
+        if last != key and (first_step_at := result.get("first_step_at")):
+            self._switch_seconds[key] = first_step_at - decided_at
+            logger.info("%s took its first step %.3f s after the decision on %s", key, self._switch_seconds[key], last)
+        self._decisions[result["lane"]] = key, time.time()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._record(trial, cause=self._causes.pop(trial.config[TRIAL_KEY], ""))
@@ -294,6 +302,7 @@ class TrialRecorder(tune.Callback):
             cause=cause,
             adapter=self._adapter(folder) if complete else "",
             decoding=evaluation.decoding.record(evaluation.max_new_tokens),
+            switch_seconds=self._switch_seconds.pop(key, None),
         )
         self._run.append_trial(record)
         drop_checkpoint(self._run.path, key)

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import yaml
 
-from mixwright.config import SweepConfig
+from mixwright.config import AUTO, SweepConfig
 from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.models import ADAPTER_CONFIG, COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
@@ -148,13 +148,25 @@ def _check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> No
         raise RunError(f"{path}: holds a run of another configuration ({shown} differ); give another --run-dir")
 
 
+def with_saved_workers(path: Path, config: SweepConfig) -> SweepConfig:
+    """The configuration with the workers that a run in `path` was started with, where `config` leaves them to the cluster.
+
+    A checkpoint fits one number of workers, so a run that goes on elsewhere must not choose anew.
+    """
+    saved = (_saved_config(path) or {}).get("cluster", {})
+    kept = {name: saved[name] for name in ("workers", "gpus_per_worker") if getattr(config.cluster, name) == AUTO and name in saved}
+    return config.model_copy(update={"cluster": config.cluster.model_copy(update=kept)})
+
+
 def _differences(left: Any, right: Any, prefix: str) -> list[str]:
+    """Dotted keys whose values differ; what the wanted configuration (`right`) leaves to the cluster differs from nothing."""
     if isinstance(left, dict) and isinstance(right, dict):
         keys = sorted(set(left) | set(right))
         return [
             item for key in keys for item in _differences(left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key))
         ]
-    return [] if left == right else [prefix]
+    is_settled = right == AUTO and prefix.startswith("cluster.")
+    return [] if left == right or is_settled else [prefix]
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -201,4 +213,4 @@ def is_finished(path: Path, config: SweepConfig) -> bool:
     """Whether the folder holds a complete run of exactly this configuration."""
     saved = _saved_config(path)
     result = read_result(path)
-    return result is not None and result.status == "complete" and saved == config.model_dump(mode="json")
+    return result is not None and result.status == "complete" and not _differences(saved, config.model_dump(mode="json"), "")

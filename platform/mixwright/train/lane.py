@@ -9,7 +9,7 @@ actor that both sides reach:
 In stock Ray every trial starts a worker group, imports torch, loads the base model and sets DeepSpeed up. A lane does
 that once: `reuse_actors` hands the next trial to `reset_config`, and the resident workers swap adapter and optimiser. A
 worker that dies is started again by Ray Train and asks the channel what it was doing; the trial goes on from its last
-checkpoint.
+checkpoint. A lane whose own process dies takes its workers with it, and the warden gives their resources back.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import json
 import logging
 import math
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,13 @@ import ray
 from ray import train as ray_train
 from ray import tune
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util import get_current_placement_group, remove_placement_group
 
 from mixwright.config import ClusterConfig, SweepConfig
-from mixwright.errors import MixwrightError
+from mixwright.errors import MixwrightError, OutOfMemoryError
 from mixwright.records import RungRecord, to_json, write_text
-from mixwright.train.reporter import BASE_FILE, FolderReporter
+from mixwright.train import workers
+from mixwright.train.reporter import BASE_FILE
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
 logger = logging.getLogger(__name__)
@@ -48,21 +51,36 @@ class Answer:
 
     result: RungRecord | Evaluation | None = None
     cause: str = ""
+    first_step_at: float | None = None
+    """When the trial's first optimiser step on this lane ended, in seconds of `time.time`; None where it took none."""
 
 
 class Channel:
-    """The actor between a lane and its workers: at most one assignment is open at a time."""
+    """The actor between a lane and its workers: at most one assignment is open at a time.
 
-    def __init__(self) -> None:
+    Args:
+        max_failures: times that a trial may lose its workers; one more, and the trial is answered as failed.
+    """
+
+    def __init__(self, max_failures: int) -> None:
+        self._max_failures = max_failures
         self._number = 0
         self._assignment: Assignment | None = None
         self._answer: Answer | None = None
         self._closed = ""
+        self._group = ""
+        self._taken_up = 0
+        self._workers_leave = False
+        self._losses = 0
+        """Times that the open assignment's trial has lost its workers."""
+        self._last_error = "a worker process died"
         self._changed = asyncio.Condition()
 
     async def assign(self, assignment: Assignment) -> Answer:
         """Hands an assignment to the workers and waits for the answer; a closed lane answers with its cause."""
         async with self._changed:
+            if self._assignment is None or self._assignment.trial_id != assignment.trial_id:
+                self._losses = 0
             self._number, self._assignment, self._answer = self._number + 1, assignment, None
             self._changed.notify_all()
             await self._changed.wait_for(lambda: self._answer is not None or bool(self._closed))
@@ -74,16 +92,46 @@ class Channel:
             await self._changed.wait_for(lambda: self._number > after or bool(self._closed))
             return self._number, None if self._closed else self._assignment
 
-    async def answered(self) -> int:
-        """Number of the last assignment that has an answer: where a restarted worker group takes up."""
-        return self._number if self._answer is not None else self._number - 1
+    async def joined(self, group: str) -> int:
+        """Takes note of a worker of `group`, and says the number of the last assignment that this group need not look at.
 
-    async def answer(self, number: int, answer: Answer) -> None:
-        """Takes worker 0's answer; one to an older assignment is dropped."""
+        Before a new group another one was lost, unless that one left on purpose. Counted here and not by Ray Train, whose count
+        is of the lane's whole life: a long sweep would fail a trial for what befell those before it.
+        """
         async with self._changed:
-            if number == self._number:
+            if group != self._group:
+                if self._group and self._is_open() and not self._workers_leave:
+                    self._count_loss()
+                self._group, self._workers_leave = group, False
+                self._taken_up = self._number - 1 if self._is_open() else self._number
+            return self._taken_up
+
+    def _is_open(self) -> bool:
+        return self._number > 0 and self._answer is None
+
+    def _count_loss(self) -> None:
+        self._losses += 1
+        if self._losses > self._max_failures:
+            times = "once" if self._losses == 1 else f"{self._losses} times"
+            rule = f"cluster.max_failures is {self._max_failures}"
+            self._answer = Answer(cause=f"the trial lost its workers {times} ({rule}); the last error: {self._last_error}")
+            self._changed.notify_all()
+
+    async def failing(self, error: str) -> None:
+        """Takes the last words of a worker that an error ends."""
+        self._last_error = error
+
+    async def answer(self, number: int, answer: Answer, *, workers_leave: bool = False) -> None:
+        """Takes an answer; one to an older assignment is dropped. `workers_leave` says that the group ends and another starts."""
+        async with self._changed:
+            self._workers_leave = self._workers_leave or workers_leave
+            if number == self._number and self._answer is None:
                 self._answer = answer
                 self._changed.notify_all()
+
+    async def outlive(self) -> None:
+        """Never returns: whoever waits for it hears of the end of this process, and with it of the lane's."""
+        await asyncio.Event().wait()
 
     async def close(self, cause: str) -> None:
         """Ends the workers' loop; an open assignment is answered with `cause`."""
@@ -92,56 +140,102 @@ class Channel:
             self._changed.notify_all()
 
 
+class Warden:
+    """An actor of the driver's that gives a lane's resources back when its process dies.
+
+    Ray ends the actors of a dead process, but keeps a placement group until the job ends too, and Ray Train's own watcher asks
+    the dashboard, which a cluster need not have. Until the group is gone, nobody can have its processors and GPUs.
+    """
+
+    def __init__(self) -> None:
+        self._watches: dict[asyncio.Task[None], Any] = {}
+
+    async def watch(self, channel: Any, group: Any) -> None:
+        """Removes the worker group's placement group once the lane's channel has died with its lane."""
+        watch = asyncio.create_task(_remove_after(channel, group))
+        self._watches[watch] = group
+        watch.add_done_callback(self._watches.pop)
+
+    async def close(self) -> None:
+        """Removes all placement groups that are left."""
+        for watch, group in list(self._watches.items()):
+            watch.cancel()
+            remove_placement_group(group)
+
+
+async def _remove_after(channel: Any, group: Any) -> None:
+    with suppress(ray.exceptions.RayActorError):
+        await channel.outlive.remote()
+    remove_placement_group(group)
+
+
 def _work(loop_config: dict[str, Any]) -> None:
     """Runs on every worker of the group for as long as the lane lives."""
     logging.getLogger("mixwright").setLevel(logging.INFO)
-    channel, setup = loop_config["channel"], ray.get(loop_config["setup"][0])
-    reporter = TrainReporter(setup.run_dir)
-    resident = Resident(setup, device=str(ray_train.torch.get_device()), reporter=reporter)
-    rank = ray_train.get_context().get_world_rank()
-    done = max(0, ray.get(channel.answered.remote()))
+    channel = loop_config["channel"]
+    try:
+        _serve(channel, loop_config["setup"][0], loop_config["warden"])
+    except Exception as error:
+        ray.get(channel.failing.remote(_last_line(error)))
+        raise
+
+
+def _serve(channel: Any, setup_ref: Any, warden: Any) -> None:
+    rank, group = ray_train.get_context().get_world_rank(), get_current_placement_group()
+    assert group is not None
+    if rank == 0:
+        ray.get(warden.watch.remote(channel, group))
+    done = ray.get(channel.joined.remote(group.id.hex()))
+    resident = Resident(ray.get(setup_ref), device=str(ray_train.torch.get_device()))
     while True:
         number, assignment = ray.get(channel.next.remote(done))
         if assignment is None:
             return
-        answer = _answer(resident, assignment)
+        try:
+            answer = _answer(resident, assignment)
+        except OutOfMemoryError as error:
+            # The other workers wait in a collective that this one will never join.
+            ray.get(channel.answer.remote(number, Answer(cause=str(error)), workers_leave=True))
+            raise
         if rank == 0:
             ray.get(channel.answer.remote(number, answer))
-        if isinstance(answer.result, RungRecord):
-            reporter.rung(assignment.trial_id, answer.result)
         done = number
-
-
-class TrainReporter(FolderReporter):
-    """The folder's reporter, which also tells Ray Train of rungs, for the dashboard; checkpoints are the resident's own."""
-
-    def rung(self, trial_id: str, record: RungRecord) -> None:
-        super().rung(trial_id, record)
-        ray_train.report({TRIAL_KEY: trial_id, "step": record.step, **to_json(record.objectives)})
 
 
 def _answer(resident: Resident, assignment: Assignment) -> Answer:
     """A trial's own failure is an answer, known to every worker alike; any other error ends the group and restarts it."""
     try:
-        return Answer(result=resident.run(assignment) if assignment.trial_id else resident.evaluate_base())
+        result = resident.run(assignment) if assignment.trial_id else resident.evaluate_base()
+    except OutOfMemoryError as error:
+        if workers.world_size() > 1:
+            raise
+        return Answer(cause=str(error))
     except MixwrightError as error:
         return Answer(cause=str(error))
+    return Answer(result=result, first_step_at=resident.first_step_at)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 class Lane(tune.Trainable):
     """Ray Tune's side of a lane. One `step` is one rung of the trial that is on it."""
 
-    def setup(self, config: dict[str, Any], setup_ref: list[Any] | None = None) -> None:
-        assert setup_ref is not None
-        self._setup_ref = setup_ref
-        self._setup: Setup = ray.get(setup_ref[0])
+    def setup(self, config: dict[str, Any], shared: list[Any] | None = None) -> None:
+        """`shared` holds the reference of the `Setup` and the driver's `Warden`."""
+        assert shared is not None
+        self._setup_ref, self._warden = shared
+        self._setup: Setup = ray.get(self._setup_ref)
         self._start_workers(config[TRIAL_KEY])
         self._begin(config)
 
     def _start_workers(self, first_trial: str) -> None:
         """A new channel and a new worker group; the thread below lives as long as the group does."""
-        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote()
-        self._thread = threading.Thread(target=self._run_workers, args=(self._channel, f"lane-{first_trial}"), daemon=True)
+        self._name = f"lane-{first_trial}"
+        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(self._setup.config.cluster.max_failures)
+        self._thread = threading.Thread(target=self._run_workers, args=(self._channel, self._name), daemon=True)
         self._thread.start()
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -168,6 +262,8 @@ class Lane(tune.Trainable):
         return {
             **record["objectives"],
             "rung": record,
+            "lane": self._name,
+            "first_step_at": answer.first_step_at,
             "halving_time": scheduler.reduction_factor ** (self._rung - 1),
             "done": self._rung == len(scheduler.rungs),
         }
@@ -177,6 +273,7 @@ class Lane(tune.Trainable):
         return {
             **nothing,
             "cause": cause,
+            "lane": self._name,
             "halving_time": self._trial_config.search.scheduler.reduction_factor**self._rung,
             "done": True,
         }
@@ -207,15 +304,16 @@ class Lane(tune.Trainable):
 
     def _run_workers(self, channel: Any, name: str) -> None:
         setup = self._setup
-        trainer = TorchTrainer(
+        trainer = _LaneTrainer(
             _work,
-            train_loop_config={"channel": channel, "setup": self._setup_ref},
-            torch_config=TorchConfig(backend="nccl" if setup.config.cluster.gpus_per_worker else "gloo"),
+            # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
+            train_loop_config={"channel": channel, "setup": [self._setup_ref], "warden": self._warden},
+            torch_config=TorchConfig(backend="nccl" if setup.config.cluster.gpus_each else "gloo"),
             scaling_config=scaling(setup.config.cluster),
             run_config=ray_train.RunConfig(
                 name=name,
                 storage_path=str((setup.run_dir / "ray" / "lanes").resolve()),
-                failure_config=ray_train.FailureConfig(max_failures=setup.config.cluster.max_failures),
+                failure_config=ray_train.FailureConfig(max_failures=-1),  # the channel counts, trial by trial
             ),
         )
         cause = "the lane's workers ended"
@@ -223,17 +321,27 @@ class Lane(tune.Trainable):
             trainer.fit()
         except Exception as error:  # whatever ended the group must reach the trial that waits for it
             logger.exception("%s: its workers ended", name)
-            cause = (
-                f"the lane's workers ended: {str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__}"
-            )
+            cause = f"the lane's workers ended: {_last_line(error)}"
         ray.get(channel.close.remote(cause))
+
+
+class _LaneTrainer(TorchTrainer):
+    """A TorchTrainer whose placement group the warden watches.
+
+    Ray Train's own watcher is a detached actor. Without a dashboard it cannot see that a controller has died, and neither it nor
+    the placement group would go before the cluster does.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
+        return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
 
 
 def scaling(cluster: ClusterConfig) -> ray_train.ScalingConfig:
     """One trial's worker group."""
     resources: dict[str, float] = {"CPU": cluster.cpus_per_worker}
-    if cluster.gpus_per_worker:
-        resources["GPU"] = cluster.gpus_per_worker
+    if cluster.gpus_each:
+        resources["GPU"] = cluster.gpus_each
     return ray_train.ScalingConfig(
-        num_workers=cluster.workers, use_gpu=cluster.gpus_per_worker > 0, resources_per_worker=resources, placement_strategy="PACK"
+        num_workers=cluster.worker_count, use_gpu=cluster.gpus_each > 0, resources_per_worker=resources, placement_strategy="PACK"
     )

@@ -42,6 +42,8 @@ class PlainEngine:
             pairs = zip(self._tuned, self._masters, strict=True)
             group["params"] = [master for parameter, master in pairs if id(parameter) in of_group]
         self._grad_norm: float | None = None
+        self.global_steps = 0
+        """Taken so far."""
         self.checkpoint_engine: Any = TorchWriter()
 
     def __call__(self, *inputs: Any) -> Any:
@@ -70,6 +72,7 @@ class PlainEngine:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._scheduler.step()
+        self.global_steps += 1
         self._round_masters_into_the_model()
 
     def _round_masters_into_the_model(self) -> None:

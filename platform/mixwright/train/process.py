@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mixwright.config import SweepConfig
+from mixwright.config import AUTO, SweepConfig
 from mixwright.errors import HardwareError, MixwrightError
 from mixwright.train import workers
 
@@ -86,20 +86,20 @@ def as_started(config: SweepConfig, device: str) -> SweepConfig:
         HardwareError: it asks for GPUs and this worker has none.
     """
     gpus = 1 if device.startswith("cuda") else 0
-    if config.cluster.gpus_per_worker and not gpus:
+    asked = config.cluster
+    if asked.gpus_per_worker not in (0, AUTO) and not gpus:
         raise HardwareError(
-            f"cluster.gpus_per_worker is {config.cluster.gpus_per_worker} and no CUDA device is here; "
-            "set it to 0 to train on processors"
+            f"cluster.gpus_per_worker is {asked.gpus_per_worker} and no CUDA device is here; set it to 0 to train on processors"
         )
     world = workers.world_size()
-    if world != config.cluster.workers:
+    if asked.workers != AUTO and world != asked.workers:
         rows = config.train.micro_batch_size * config.train.gradient_accumulation
         logger.warning(
             "cluster.workers is %d and %d were started: a step learns %d rows instead of %d",
-            config.cluster.workers,
+            asked.workers,
             world,
             rows * world,
-            rows * config.cluster.workers,
+            rows * asked.workers,
         )
     return config.with_values({"cluster.workers": world, "cluster.gpus_per_worker": gpus})
 

@@ -7,6 +7,7 @@ trials swaps the adapter and the optimiser on the resident base; imports, weight
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import json
 import logging
@@ -14,6 +15,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +24,12 @@ from mixwright import models
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.data.tokens import RowName, TokenTable, token_table
-from mixwright.errors import TrainError
+from mixwright.errors import MixwrightError, OutOfMemoryError
 from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario
 from mixwright.train import batches, checkpoint, loop, workers, zero
+from mixwright.train.base_weights import BaseWeights
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
 from mixwright.train.reporter import METRICS_FILE, FolderReporter, Meter, Reporter, trial_folder
@@ -93,7 +96,14 @@ class Resident:
         self.model: Any = self.base.model
         self._evaluate = setup.make_evaluator(setup, self.base)
         self.trial: loop.Trial | None = None
+        self.first_step_at: float | None = None
+        """When the first optimiser step since the trial entered ended, in seconds of `time.time`."""
+        self._has_settled = False
+        self._traces = ExitStack()
+        """How to take the trial on this worker off again, however far its entering came."""
         self._holds_saved_adapter = False
+        self._base_weights = BaseWeights(setup.config.model) if setup.config.model.tuning == "full" else None
+        _settle(trains=setup.config.model.tuning != "none")
 
     def evaluate(self, model: Any, config: SweepConfig) -> Evaluation:
         """The dev evaluation of `model`, which the trial's configuration says how to ask."""
@@ -109,8 +119,11 @@ class Resident:
         """Trains the assigned trial up to its rung and evaluates it there; a rung that is on disk already is handed back.
 
         Raises:
-            TrainError: the trial cannot go on. The worker itself stays fit for the next assignment.
+            MixwrightError: the trial cannot go on. The worker itself stays fit for the next assignment.
+            OutOfMemoryError: likewise, but other workers may be waiting for this one; only a worker that is alone stays fit.
         """
+        if not self._is_here(assignment):
+            self.first_step_at = None
         folder = trial_folder(self.setup.run_dir, assignment.trial_id)
         saved = self._progress(assignment.trial_id, folder)
         if saved and len(saved.rungs) > assignment.rung:
@@ -122,9 +135,22 @@ class Resident:
             while len(trial.progress.rungs) <= assignment.rung:  # more than one where a damaged checkpoint was passed over
                 record = self._reach_rung(trial, len(trial.progress.rungs))
             return record
-        except TrainError:
+        except MixwrightError:
             self._leave_trial()
             raise
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            step = self.trial.progress.step if self.trial else 0
+            if workers.world_size() == 1:
+                self._leave_trial()
+            raise OutOfMemoryError(
+                f"out of memory after step {step} ({str(error).strip().splitlines()[0] if str(error) else type(error).__name__}); "
+                "lower train.micro_batch_size, set train.activation_checkpointing, or shard over more workers with train.zero_stage"
+            ) from None
+
+    def _is_here(self, assignment: Assignment) -> bool:
+        return self.trial is not None and self.trial.progress.trial_id == assignment.trial_id
 
     def _progress(self, trial_id: str, folder: Path) -> checkpoint.TrialProgress | None:
         """Where the trial stands: as it is on these workers, else by its newest whole checkpoint."""
@@ -176,7 +202,8 @@ class Resident:
         return record
 
     def _enter_trial(self, assignment: Assignment, folder: Path, saved: checkpoint.TrialProgress | None) -> loop.Trial:
-        if self.trial and self.trial.progress.trial_id == assignment.trial_id:
+        if self._is_here(assignment):
+            assert self.trial is not None
             return self.trial
         started = time.perf_counter()
         self._leave_trial()
@@ -187,6 +214,7 @@ class Resident:
         global_batch = config.train.micro_batch_size * config.train.gradient_accumulation * workers.world_size()
         total_steps = batches.steps_in(len(rows), global_batch)
         engine = loop.build_engine(self.model, config, self.setup.precision, total_steps, ADAPTER)
+        self._traces.callback(self._take_off, engine, config)
         _seed_worker(config.trial_seed)
         progress = checkpoint.TrialProgress(
             trial_id=assignment.trial_id, world_size=workers.world_size(), step=0, examples=0, tokens=0, seconds=0.0
@@ -201,6 +229,7 @@ class Resident:
             write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
 
         checkpoint.on_first_worker(prepare_folder, folder)
+        self._note_first_step(engine)
         self.trial = loop.Trial(
             config=config,
             folder=folder,
@@ -218,23 +247,54 @@ class Resident:
         return self.trial
 
     def _fresh_model(self, config: SweepConfig) -> Any:
-        if config.model.tuning == "full":
+        if self._base_weights:
+            self._traces.callback(self._base_weights.restore, self.base.model)
             self.base.model.requires_grad_(True)
             return self.base.model.train()
+        self._traces.callback(self._delete_adapter)
         return models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.trial_seed).to(self.device)
 
     def _leave_trial(self) -> None:
-        """Takes the trial's engine and adapter off the base."""
+        """Takes the trial's engine and adapter off the base, or the base back to its own weights."""
         if self._holds_saved_adapter:
             self.model.delete_adapter(ADAPTER)
             self._holds_saved_adapter = False
-        if self.trial is None:
-            return
-        if self.trial.config.model.tuning == "full":
-            raise TrainError("a fully tuned model cannot go back to its base; its lane serves one trial")
-        self.trial.engine.destroy()
-        self.model.delete_adapter(ADAPTER)
-        self.trial = None
+        was_on_trial, self.trial = self.trial is not None, None
+        self._traces.close()
+        gc.collect()  # an engine is a ring of references, and its tensors would stay until Python next looks
+        if was_on_trial and not self._has_settled:
+            gc.freeze()  # with what the first trial has loaded
+            self._has_settled = True
+
+    def _take_off(self, engine: Any, config: SweepConfig) -> None:
+        engine.destroy()
+        for parameter in self.base.model.parameters():
+            parameter.grad = None
+            if not parameter.requires_grad:
+                # DeepSpeed sends every replicated parameter to all workers at each start. The first trial's start made the
+                # workers agree on the frozen base; to send it again would cost each trial the time that the model takes to travel.
+                parameter.ds_optim_param = True
+        if config.train.activation_checkpointing:
+            self.base.model.activation_checkpointing_disable()
+            self.base.model.disable_input_require_grads()
+
+    def _delete_adapter(self) -> None:
+        if ADAPTER in getattr(self.model, "peft_config", {}):
+            self.model.delete_adapter(ADAPTER)
+
+    def _note_first_step(self, engine: Any) -> None:
+        """Has the engine's first optimiser step leave its time in `first_step_at`; the steps after it are the engine's own."""
+        self.first_step_at = None
+        before, step = engine.global_steps, engine.step
+
+        def first_step(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            if engine.global_steps > before:
+                self.first_step_at = time.time()
+                del engine.step
+            return result
+
+        engine.step = first_step
 
     def mixture(self, config: SweepConfig) -> Mixture[RowName]:
         """The trial's rows."""
@@ -255,6 +315,25 @@ class Resident:
 
 
 ADAPTER = "trial"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch says it by type on a GPU, and on a CPU in the text of a RuntimeError alone."""
+    import torch
+
+    words = ("can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def _settle(*, trains: bool) -> None:
+    """Sets all that stays apart from what garbage collection walks through.
+
+    DeepSpeed collects at each start under ZeRO-3, which would read through torch and all other libraries for half a second.
+    """
+    if trains:
+        import deepspeed  # noqa: F401 - loaded now, and not inside the first trial
+    gc.collect()
+    gc.freeze()
 
 
 def drop_checkpoint(run_dir: Path, trial_id: str) -> None:
