@@ -9,8 +9,9 @@ from pathlib import Path
 from mixwright.config import load_config
 from mixwright.data.prepare import prepare
 from mixwright.data.preview import guard_line, previews, source_table, task_table
+from mixwright.data.tokens import long_rows_line, token_table
 from mixwright.errors import run_job
-from mixwright.models import load_tokenizer
+from mixwright.models import load_tokenizer, tokens_cache
 from mixwright.scenarios import load_scenario
 
 
@@ -22,14 +23,16 @@ def main() -> int:
     seed = config.search.seed
     prepared = prepare(config.data, scenario, seed=seed)
     tokenizer = load_tokenizer(config.model)
+    table = token_table(prepared.train, tokenizer, scenario, config.model, seed=seed, cache=tokens_cache())
     lines = [
         *source_table(prepared.report),
         guard_line(prepared.report),
         "",
-        *task_table(prepared, tokenizer, scenario, max_length=config.model.max_length, seed=seed),
+        *task_table(prepared, table, max_length=config.model.max_length),
+        long_rows_line(table, config.model.max_length),
     ]
     if arguments.preview:
-        lines += ["", *previews(prepared, tokenizer, scenario, rows=arguments.rows, seed=seed)]
+        lines += ["", *previews(prepared, table, tokenizer, rows=arguments.rows)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

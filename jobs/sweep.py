@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, 
 
 from mixwright import environment, models, report
 from mixwright.config import EvaluationConfig, SweepConfig, load_config
-from mixwright.data.prepare import PreparedData, drop_long, prepare
+from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.systems import evaluate_systems, questions_of
@@ -74,16 +74,12 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     check_run(run_dir, config, resume=resume)
     models.check_quantization(config.model)
     zero.check_can_offload(config.train)
-    trains = config.model.tuning != "none"
-    if not trains:
+    if config.model.tuning == "none":
         models.saved_adapter(config.model)
     tokenizer = models.load_tokenizer(config.model)
     logger.info("[1/4] data")
     started = time.monotonic()
-    data = prepare(config.data, scenario, seed=config.search.seed)
-    if trains:
-        data = drop_long(data, tokenizer, scenario, config.model.max_length, config.search.seed)
-        plan.check_every_mixture_fits(config, scenario, data, tokenizer)
+    data = read_data(config, scenario, tokenizer)
     seconds = {"data": time.monotonic() - started}
 
     with connected(config.cluster):
@@ -110,6 +106,16 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         finally:
             stop()
     run.write_result(complete_record(record, systems, seconds))
+
+
+def read_data(config: SweepConfig, scenario: Scenario, tokenizer: Any) -> PreparedData:
+    """The sweep's rows. Those that are learned are tokenised here, once for all workers, and fill every mixture of the space."""
+    data = prepare(config.data, scenario, seed=config.search.seed)
+    if config.model.tuning == "none":
+        return data
+    data = tokenize(data, tokenizer, scenario, config.model, seed=config.search.seed, cache=models.tokens_cache())
+    plan.check_every_mixture_fits(config, scenario, data)
+    return data
 
 
 def keep_best(

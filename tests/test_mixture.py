@@ -9,7 +9,7 @@ import pytest
 
 from mixwright.config import MixtureConfig
 from mixwright.errors import ConfigError, MixtureError
-from mixwright.mixture import build_mixture, largest_remainder
+from mixwright.mixture import RankedPools, build_mixture, largest_remainder
 from mixwright.records import GENERIC, Example
 
 TASKS = ("clarity", "fluency", "coherence")
@@ -149,3 +149,35 @@ def test_another_order_learns_the_same_rows_as_often_in_another_order(settings: 
 def test_another_order_still_mixes_the_tasks_evenly() -> None:
     half = [row.split(":")[0] for row in in_order(9)[:50]]
     assert abs(half.count(GENERIC) - 15) <= 1
+
+
+class Watched(dict[str, list[Example]]):
+    """Pools that note which of them are read."""
+
+    def __init__(self) -> None:
+        super().__init__(pools())
+        self.read: list[str] = []
+
+    def get(self, task: str, default: object = None) -> list[Example]:  # type: ignore[override]
+        self.read.append(task)
+        return super().get(task, [])
+
+
+def test_pools_that_are_kept_give_the_same_mixtures_and_are_ranked_once() -> None:
+    def tokens(row: Example) -> int:
+        counted.append(row.id)
+        return len(row.references[0])
+
+    counted: list[str] = []
+    watched = Watched()
+    kept = RankedPools(watched, tokens)
+    for budget, size in (("examples", 100), ("scenario_examples", 60), ("tokens", 300)):
+        for fraction in (0.25, 0.5):
+            for order_seed in (None, 3):
+                config = MixtureConfig(generic_fraction=fraction, size=size, budget=budget)
+                settings = {"seed": 3, "order_seed": order_seed}
+                fresh = build_mixture(pools(), config, TASKS, token_count=lambda row: len(row.references[0]), **settings)
+                assert kept.mixture(config, TASKS, **settings) == fresh
+    assert sorted(watched.read) == sorted((*TASKS, GENERIC))
+    assert len(counted) == len(set(counted)) == 800
+    assert kept.mixture(MixtureConfig(size=50), TASKS, seed=4) == build_mixture(pools(), MixtureConfig(size=50), TASKS, seed=4)

@@ -52,7 +52,11 @@ class ModelConfig(Settings):
     adapter: str | None = None
     """tuning none: the folder of a LoRA adapter, counted from the current folder where relative."""
     max_length: Annotated[int, Field(ge=16)] = 512
-    """Longest training row in tokens, prompt and response; longer rows are left out and counted, never cut."""
+    """Longest training row in tokens, prompt and response."""
+    long_rows: Literal["drop", "truncate"] = "drop"
+    """What becomes of longer training rows, counted either way. drop leaves them out. truncate cuts the end of the text within the
+    prompt, never instruction or response; the response then answers more than the prompt shows. Rows that do not fit even without
+    their text are left out."""
 
     @model_validator(mode="after")
     def _an_adapter_is_given_where_nothing_is_trained(self) -> Self:
@@ -128,9 +132,12 @@ class TrainConfig(Settings):
     """The fine-tuning recipe. One epoch over the mixture; the mixture's size sets the number of steps."""
 
     micro_batch_size: Positive = 8
-    """Rows in one forward pass of one worker."""
+    """Rows of the greatest length (model.max_length) that one forward pass of one worker has to hold."""
     gradient_accumulation: Positive = 1
-    """Forward passes a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
+    """Forward passes of such rows that a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
+    tokens_per_pass: Positive | None = None
+    """Passes are cut by tokens: a worker's rows of a step go into as few as hold at most this many each, whatever number of rows
+    that is. None: micro_batch_size x model.max_length. What a step learns does not hang on it, only memory and speed do."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
     """Peak rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -418,6 +425,11 @@ class SweepConfig(Settings):
         for key in self.search.parameters:
             if key.removeprefix("model.") in ModelConfig.model_fields and key.startswith("model."):
                 yield f"search.parameters.{key}: trials share their base and tuning; make a sweep of each and compare the reports"
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """The most tokens of one forward pass of one worker, but for a single longer row."""
+        return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:
         """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""

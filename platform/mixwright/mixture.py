@@ -12,21 +12,33 @@ What comes in: the training examples of every task and of the generic pool, and 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
 
 from mixwright.config import MixtureConfig
 from mixwright.errors import ConfigError, MixtureError, did_you_mean
-from mixwright.records import GENERIC, Example
+from mixwright.records import GENERIC
+
+
+class Row(Protocol):
+    """What a mixture asks of a training row: an `Example` has it, and so has the name of one."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
+class Mixture(Generic[R]):
     """What one trial learns, in order."""
 
-    rows: tuple[Example, ...]
+    rows: tuple[R, ...]
     counts: dict[str, int]
     """Rows by task, `generic` included, repeats counted."""
     distinct: dict[str, int]
@@ -93,14 +105,14 @@ def task_shares(config: MixtureConfig, trained_tasks: Sequence[str]) -> dict[str
 
 
 def build_mixture(
-    pools: Mapping[str, Sequence[Example]],
+    pools: Mapping[str, Sequence[R]],
     config: MixtureConfig,
     trained_tasks: Sequence[str],
     *,
     seed: int,
     order_seed: int | None = None,
-    token_count: Callable[[Example], int] | None = None,
-) -> Mixture:
+    token_count: Callable[[R], int] | None = None,
+) -> Mixture[R]:
     """The rows of one trial.
 
     Args:
@@ -114,57 +126,74 @@ def build_mixture(
         MixtureError: a pool is too small even when repeated; the message says what would fit.
         ConfigError: a weight for a task that is not trained.
     """
-    shares = {task: share * (1.0 - config.generic_fraction) for task, share in task_shares(config, trained_tasks).items()}
-    shares[GENERIC] = config.generic_fraction
-    ranked = {task: _ranked(pools.get(task, ()), task, seed) for task, share in shares.items() if share > 0}
-    counts = _counts(config, shares, ranked, token_count)
-    _check_supply(counts, ranked, config)
-    return Mixture(
-        rows=_spread(counts, ranked, seed if order_seed is None else order_seed),
-        counts=counts,
-        distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
-    )
+    return RankedPools(pools, token_count).mixture(config, trained_tasks, seed=seed, order_seed=order_seed)
 
 
-def _counts(
-    config: MixtureConfig,
-    shares: Mapping[str, float],
-    ranked: Mapping[str, Sequence[Example]],
-    token_count: Callable[[Example], int] | None,
-) -> dict[str, int]:
+class RankedPools(Generic[R]):
+    """Pools that keep their nested orders, so that the mixtures of many trials rank each pool once."""
+
+    def __init__(self, pools: Mapping[str, Sequence[R]], token_count: Callable[[R], int] | None = None) -> None:
+        """Takes what `build_mixture` takes; the pools and what `token_count` says of their rows must stay as they are."""
+        self._pools = pools
+        self._token_count = token_count
+        self._orders: dict[tuple[str, int], list[R]] = {}
+        self._totals: dict[tuple[str, int], list[int]] = {}
+
+    def mixture(
+        self, config: MixtureConfig, trained_tasks: Sequence[str], *, seed: int, order_seed: int | None = None
+    ) -> Mixture[R]:
+        """The rows of one trial; arguments and errors as in `build_mixture`."""
+        shares = {task: share * (1.0 - config.generic_fraction) for task, share in task_shares(config, trained_tasks).items()}
+        shares[GENERIC] = config.generic_fraction
+        ranked = {task: self._ranked(task, seed) for task, share in shares.items() if share > 0}
+        if config.budget == "tokens":
+            counts = _counts_within_tokens(config, shares, {task: self._token_totals(task, seed) for task in ranked})
+        else:
+            counts = _counts(config, shares)
+        _check_supply(counts, ranked, config)
+        return Mixture(
+            rows=_spread(counts, ranked, seed, seed if order_seed is None else order_seed),
+            counts=counts,
+            distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
+        )
+
+    def _ranked(self, task: str, seed: int) -> list[R]:
+        if (task, seed) not in self._orders:
+            self._orders[task, seed] = _ranked(self._pools.get(task, ()), task, seed)
+        return self._orders[task, seed]
+
+    def _token_totals(self, task: str, seed: int) -> list[int]:
+        """Tokens of the first 0, 1, 2, ... rows of the ranked pool."""
+        if self._token_count is None:
+            raise MixtureError("budget: tokens needs the tokenizer to count with; this is a fault of the caller")
+        if (task, seed) not in self._totals:
+            self._totals[task, seed] = list(itertools.accumulate(map(self._token_count, self._ranked(task, seed)), initial=0))
+        return self._totals[task, seed]
+
+
+def _counts(config: MixtureConfig, shares: Mapping[str, float]) -> dict[str, int]:
     if config.budget == "examples":
         return exact_counts(config.size, shares)
-    if config.budget == "scenario_examples":
-        scenario = largest_remainder(config.size, _scenario_part(shares))
-        generic = Fraction(config.generic_fraction)
-        return {**scenario, GENERIC: round(config.size * generic / (1 - generic))}
-    if token_count is None:
-        raise MixtureError("budget: tokens needs the tokenizer to count with; this is a fault of the caller")
-    return _counts_within_tokens(config, shares, ranked, token_count)
+    scenario = largest_remainder(config.size, _scenario_part(shares))
+    generic = Fraction(config.generic_fraction)
+    return {**scenario, GENERIC: round(config.size * generic / (1 - generic))}
 
 
 def _counts_within_tokens(
-    config: MixtureConfig,
-    shares: Mapping[str, float],
-    ranked: Mapping[str, Sequence[Example]],
-    token_count: Callable[[Example], int],
+    config: MixtureConfig, shares: Mapping[str, float], totals: Mapping[str, Sequence[int]]
 ) -> dict[str, int]:
-    """The largest exact counts whose rows hold at most `size` tokens; the fraction stays one of examples."""
-    cumulative = {}
-    for task, pool in ranked.items():
-        totals = [0]
-        for example in pool:
-            totals.append(totals[-1] + token_count(example))
-        cumulative[task] = totals
+    """The largest exact counts whose rows hold at most `size` tokens; the fraction stays one of examples.
+
+    Args:
+        totals: tokens of the first 0, 1, 2, ... rows of each pool.
+    """
 
     def tokens(rows: int) -> int:
         total = 0
         for task, count in exact_counts(rows, shares).items():
-            if count and not ranked.get(task):
-                continue  # an empty pool is told apart by _check_supply
-            if count:
-                rounds, rest = divmod(count, len(ranked[task]))
-                total += rounds * cumulative[task][-1] + cumulative[task][rest]
+            if count and len(totals[task]) > 1:  # an empty pool is told apart by _check_supply
+                rounds, rest = divmod(count, len(totals[task]) - 1)
+                total += rounds * totals[task][-1] + totals[task][rest]
         return total
 
     low, high = 0, 1
@@ -180,7 +209,7 @@ def _counts_within_tokens(
     return exact_counts(low, shares)
 
 
-def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], config: MixtureConfig) -> None:
+def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Row]], config: MixtureConfig) -> None:
     """Refuses counts beyond what the pools hold at max_repeats, and says which size would fit."""
     supply = {task: math.floor(len(ranked.get(task, ())) * config.max_repeats) for task in counts}
     short = [task for task, count in counts.items() if count > supply[task]]
@@ -196,24 +225,24 @@ def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Examp
     raise MixtureError(f"mixture: {'; '.join(lines)} (repeated at most {config.max_repeats:g} times); {way_out}")
 
 
-def _unit(*parts: object) -> float:
-    """A number in [0, 1) that hangs on the parts alone."""
-    digest = hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+def _unit(name: str) -> float:
+    """A number in [0, 1) that hangs on the name alone."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
 
 
-def _ranked(pool: Sequence[Example], task: str, seed: int) -> list[Example]:
+def _ranked(pool: Sequence[R], task: str, seed: int) -> list[R]:
     """The pool in its nested order: whoever needs n rows takes the first n."""
-    return sorted(pool, key=lambda example: (_unit("choice", seed, task, example.id), example.id))
+    return sorted(pool, key=lambda example: (_unit(f"choice|{seed}|{task}|{example.id}"), example.id))
 
 
-def _sequence(pool: Sequence[Example], count: int, task: str, order_seed: int) -> list[Example]:
+def _sequence(pool: Sequence[R], count: int, task: str, seed: int, order_seed: int) -> list[R]:
     """`count` rows of a ranked pool, from its start again where it ends; the rows of each round in the order of `order_seed`."""
     rounds = [pool[: count - start] for start in range(0, count, max(1, len(pool)))]
-    return [example for chosen in rounds for example in _ranked(chosen, task, order_seed)]
+    in_order = rounds if order_seed == seed else (_ranked(chosen, task, order_seed) for chosen in rounds)
+    return list(itertools.chain.from_iterable(in_order))
 
 
-def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], order_seed: int) -> tuple[Example, ...]:
+def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[R]], seed: int, order_seed: int) -> tuple[R, ...]:
     """All tasks evenly mixed over the whole run, each keeping its nested order.
 
     The j-th of a task's n rows stands at (j + u) / n of the way, u a seeded number in [0, 1): every stretch of training
@@ -221,8 +250,8 @@ def _spread(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Example]], 
     """
     placed = []
     for task, count in counts.items():
-        for position, example in enumerate(_sequence(ranked.get(task, ()), count, task, order_seed)):
-            jitter = _unit("order", order_seed, task, example.id, position // len(ranked[task]))
+        for position, example in enumerate(_sequence(ranked.get(task, ()), count, task, seed, order_seed)):
+            jitter = _unit(f"order|{order_seed}|{task}|{example.id}|{position // len(ranked[task])}")
             placed.append(((position + jitter) / count, task, position, example))
-    placed.sort(key=lambda item: item[:3])
-    return tuple(item[3] for item in placed)
+    placed.sort()  # never gets to the example: a task has one row at each position
+    return tuple(example for *_, example in placed)

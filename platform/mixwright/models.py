@@ -44,8 +44,13 @@ class LoadedModel:
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: $MIXWRIGHT_CACHE, else ~/.cache/mixwright."""
+    """Where converted models and tokenised rows are kept: $MIXWRIGHT_CACHE, else ~/.cache/mixwright."""
     return Path(os.environ.get("MIXWRIGHT_CACHE", "~/.cache/mixwright")).expanduser()
+
+
+def tokens_cache() -> Path:
+    """Where tables of tokenised rows are kept."""
+    return cache_folder() / "tokens"
 
 
 def base_folder(config: ModelConfig) -> str:

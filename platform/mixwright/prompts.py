@@ -29,7 +29,8 @@ ALPACA_WITHOUT_INPUT = (
 class Rendered:
     """One row as the model sees it."""
 
-    token_ids: tuple[int, ...]
+    token_ids: Sequence[int]
+    """A tuple; for a row of a token table, a read-only memoryview into it."""
     prompt_length: int
     """Tokens before the response; the rest is learned."""
 
@@ -91,3 +92,16 @@ def render(tokenizer: Any, instruction: str, text: str, response: str) -> Render
     prompt = prompt_ids(tokenizer, instruction, text)
     answer = tuple(tokenizer(response, add_special_tokens=False)["input_ids"])
     return Rendered(token_ids=(*prompt, *answer, tokenizer.eos_token_id), prompt_length=len(prompt))
+
+
+def render_all(tokenizer: Any, rows: Sequence[tuple[str, str, str]]) -> list[Rendered]:
+    """What `render` gives for each (instruction, text, response), by two calls of the tokenizer for all rows together."""
+    if not rows:
+        return []
+    prompts = [prompt_text(tokenizer, instruction, text) for instruction, text, _ in rows]
+    prompt_rows = tokenizer(prompts, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    answer_rows = tokenizer([response for _, _, response in rows], add_special_tokens=False)["input_ids"]
+    return [
+        Rendered(token_ids=(*prompt, *answer, tokenizer.eos_token_id), prompt_length=len(prompt))
+        for prompt, answer in zip(prompt_rows, answer_rows, strict=True)
+    ]

@@ -5,8 +5,8 @@ import json
 import pytest
 from made_up_files import write, write_jsonl
 
-from mixwright.config import DataConfig
-from mixwright.data.prepare import drop_long, prepare
+from mixwright.config import DataConfig, ModelConfig
+from mixwright.data.prepare import prepare, tokenize
 from mixwright.data.splits import leak_keys
 from mixwright.errors import ConfigError, DataError
 from mixwright.scenarios import Instructions, Scenario, Task
@@ -213,28 +213,74 @@ class WordTokenizer:
     eos_token_id = 0
 
     def __call__(self, texts, add_special_tokens=True):
-        count = lambda text: [1] * (len(text.split()) + add_special_tokens)  # noqa: E731
-        return {"input_ids": [count(text) for text in texts] if isinstance(texts, list) else count(texts)}
+        return {"input_ids": [[1] * (len(text.split()) + add_special_tokens) for text in texts]}
 
 
-def test_rows_beyond_the_length_are_dropped_from_training_alone_and_counted(root):
+def tokenized(data, made, max_length, **settings):
+    return tokenize(data, WordTokenizer(), made, ModelConfig(max_length=max_length, **settings), seed=0)
+
+
+@pytest.fixture
+def long_root(root):
+    """Seven rows more, whose response alone is longer than the limit, and three whose text is."""
     long = [{**row, "references": "word " * 100} for row in rows("fluency", 7, "long")]
     write_jsonl(root / "long.jsonl", long)
+    write_jsonl(root / "wordy.jsonl", [{**row, "text": row["text"] + " word" * 100} for row in rows("clarity", 3, "wordy")])
+    return root
+
+
+@pytest.mark.parametrize(("long_rows", "left_out", "cut"), [("drop", 3, 0), ("truncate", 0, 3)])
+def test_rows_beyond_the_length_are_left_out_or_cut_in_training_alone_and_counted(long_root, long_rows, left_out, cut):
     made = scenario("fluency", "clarity")
-    data = prepare(everything(root, jsonl("long", use="train")), made, seed=0)
-    shorter = drop_long(data, WordTokenizer(), made, max_length=80, seed=0)
+    data = prepare(everything(long_root, jsonl("long", use="train"), jsonl("wordy", use="train")), made, seed=0)
+    shorter = tokenized(data, made, 80, long_rows=long_rows)
     assert not any(row.source == "long" for row in shorter.train["fluency"])
     assert len(shorter.train["fluency"]) == len(data.train["fluency"]) - 7
-    assert shorter.report["too_long"] == {"fluency": 7, "clarity": 0, "generic": 0}
+    assert sum(row.source == "wordy" for row in shorter.train["clarity"]) == cut
+    assert shorter.report["too_long"] == {"fluency": 7, "clarity": left_out, "generic": 0}
+    assert shorter.report["cut"] == {"fluency": 0, "clarity": cut, "generic": 0}
     assert shorter.report["tasks"]["fluency"]["train"] == len(shorter.train["fluency"])
     assert (shorter.dev, shorter.test) == (data.dev, data.test)
+    assert max(shorter.tokens.token_count(row) for row in flat(shorter.train)) <= 80
     assert "too_long" not in data.report
 
 
 def test_length_that_leaves_nothing_is_an_error(root):
     made = scenario("fluency", "clarity")
     with pytest.raises(DataError, match=r"task 'fluency': every row is longer than 16 tokens; raise model.max_length"):
-        drop_long(prepare(everything(root), made, seed=0), WordTokenizer(), made, max_length=16, seed=0)
+        tokenized(prepare(everything(root), made, seed=0), made, 16)
+
+
+BLANKS = ("", "   ", "\u00a0\n")
+
+
+def test_a_row_with_an_empty_response_is_left_out_and_told_with_its_source_and_reason(root, caplog):
+    blank = [{**row, "references": answer} for row, answer in zip(rows("fluency", 3, "blank"), BLANKS, strict=True)]
+    write_jsonl(root / "blank.jsonl", [*blank, *rows("fluency", 2, "filled")])
+    unanswered = [{"instruction": f"Say {number}.", "input": "", "output": answer} for number, answer in enumerate(BLANKS)]
+    write(root / "unanswered.json", json.dumps([*unanswered, {"instruction": "Say it.", "input": "", "output": "It."}]))
+    write(root / "source.txt", "He go .\nShe go .\n")
+    write(root / "target.txt", "He goes .\n   \n")
+    write(root / "deleted.m2", "S Bad .\nA 0 2|||U:OTHER||||||REQUIRED|||-NONE-|||0\n\nS Good .\n\n")
+    sources = (
+        jsonl("blank", use="train"),
+        {**ALPACA, "name": "unanswered", "path": "unanswered.json", "use": "train"},
+        {
+            "name": "lines",
+            "format": "parallel",
+            "path": "source.txt",
+            "references": ["target.txt"],
+            "task": "fluency",
+            "use": "train",
+        },
+        {"name": "deleted", "format": "m2", "path": "deleted.m2", "task": "fluency", "use": "train"},
+    )
+    with caplog.at_level("INFO"):
+        data = prepare(everything(root, *sources), scenario("fluency", "clarity"), seed=0)
+    assert all(row.references[0].strip() for row in flat(data.train))
+    for name, count, kept in (("blank", 3, 2), ("unanswered", 3, 1), ("lines", 1, 1), ("deleted", 1, 1)):
+        assert data.report["sources"][name]["left_out"] == {"no answer": count}
+        assert f"{name}: {count + kept} rows read, left out: {count} x no answer" in caplog.messages
 
 
 def test_embedded_source_gives_what_its_use_task_and_rows_ask_for(root):

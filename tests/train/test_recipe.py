@@ -5,61 +5,37 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 
 from mixwright.config import TrainConfig
-from mixwright.prompts import Rendered
 from mixwright.train import batches, zero
 from mixwright.train.loop import keep_steps_before, rate_factor
-from mixwright.train.loss import ResponseLoss
-
-
-def row(length: int, prompt: int) -> Rendered:
-    return Rendered(token_ids=tuple(range(5, 5 + length)), prompt_length=prompt)
 
 
 def test_every_row_of_a_step_goes_to_exactly_one_worker() -> None:
-    for rows in (1, 5, 16, 23):
-        taken = [
-            position
-            for step in range(batches.steps_in(rows, 8))
-            for rank in range(2)
-            for micro in batches.micro_batches(batches.rows_of_step(step, rows, 8), rank, 2, 2, 2)
-            for position in micro
+    for rows, workers in ((1, 2), (5, 3), (16, 2), (23, 4)):
+        lengths = [7 + 5 * (position % 4) for position in range(rows)]
+        plan = [
+            batches.passes_of_step(step, [lengths[position] for position in step], workers, tokens_per_pass=40)
+            for step in (batches.rows_of_step(number, rows, 8) for number in range(batches.steps_in(rows, 8)))
         ]
+        taken = [position for step in plan for own in step for passed in own for position in passed]
         assert sorted(taken) == list(range(rows))
+        assert all(len({len(own) for own in step}) == 1 for step in plan), "all workers make the same number of passes"
 
 
-def test_a_worker_makes_the_same_number_of_passes_in_a_short_last_step() -> None:
-    assert [len(micro) for micro in batches.micro_batches(range(1), 1, 2, 2, 3)] == [0, 0, 0]
+def test_passes_hold_no_more_tokens_than_allowed_but_a_single_longer_row() -> None:
+    ((first, second, third),) = batches.passes_of_step(range(5), [90, 30, 10, 50, 20], 1, tokens_per_pass=80)
+    assert (first, second, third) == ([0], [3, 1], [4, 2])
 
 
-def test_prompt_and_padding_are_not_learned() -> None:
-    batch = batches.collate([row(6, 4), row(3, 1)], pad_token_id=0, device="cpu")
-    assert batch.labels_BT.tolist() == [[-100, -100, -100, -100, 9, 10], [-100, 6, 7, -100, -100, -100]]
-    assert batch.attention_mask_BT.sum(dim=1).tolist() == [6, 3]
+def test_workers_get_like_numbers_of_tokens() -> None:
+    lengths = [100, 10, 10, 10, 10, 10, 30, 20]
+    one, other = batches.passes_of_step(range(8), lengths, 2, tokens_per_pass=1000)
+    assert [sum(lengths[position] for passed in own for position in passed) for own in (one, other)] == [100, 100]
 
 
-def test_the_response_loss_equals_the_full_cross_entropy_of_the_learned_tokens(tiny_model) -> None:
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
-    batch = batches.collate([row(12, 7), row(9, 3)], pad_token_id=0, device="cpu")
-    logits = model(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).logits
-    expected = torch.nn.functional.cross_entropy(
-        logits[:, :-1].reshape(-1, 260), batch.labels_BT[:, 1:].reshape(-1), ignore_index=-100, reduction="sum"
-    )
-    assert float(ResponseLoss(model)(batch)) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_padding_does_not_change_a_row_s_loss(tiny_model) -> None:
-    from transformers import AutoModelForCausalLM
-
-    loss = ResponseLoss(AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32))
-    rows = [row(20, 7), row(9, 3)]
-    together = float(loss(batches.collate(rows, 0, "cpu")))
-    alone = sum(float(loss(batches.collate([item], 0, "cpu"))) for item in rows)
-    assert together == pytest.approx(alone, rel=1e-5)
+def test_a_worker_without_a_row_makes_empty_passes() -> None:
+    assert batches.passes_of_step(range(1), [9], 3, tokens_per_pass=80) == [[[0]], [[]], [[]]]
 
 
 def test_the_rate_warms_up_from_above_zero_peaks_at_one_and_ends_at_zero() -> None:

@@ -14,7 +14,6 @@ read, left out, held out and dropped, and why. The steps, in order:
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixwright.config import DataConfig, SourceConfig
+from mixwright.config import DataConfig, ModelConfig, SourceConfig
 from mixwright.data import splits
-from mixwright.data.lengths import fits
 from mixwright.data.readers import read
+from mixwright.data.tokens import TokenTable, long_rows_line, token_table
 from mixwright.errors import DataError, did_you_mean
 from mixwright.records import GENERIC, SPLITS, Example, Split
 from mixwright.scenarios import Scenario
@@ -54,7 +53,13 @@ class PreparedData:
     report: dict[str, Any]
     """Plain JSON. `sources`: for each its rows read, left_out by reason, held_out (training rows of tasks that are not
     trained), leaked (training rows that stand in evaluation), repeated (evaluation rows) and kept by split and task.
-    `tasks`: for each its rows by split."""
+    `tasks`: for each its rows by split. After `tokenize`: `too_long` and `cut`, training rows by task."""
+    tokens: TokenTable | None = None
+    """The training rows as the model sees them, once `tokenize` has rendered them."""
+
+    def for_workers(self) -> PreparedData:
+        """The same without the training rows as text, where their tokens stand for them: each worker holds its own copy of text."""
+        return dataclasses.replace(self, train={}) if self.tokens else self
 
 
 @dataclass
@@ -90,23 +95,26 @@ def prepare(config: DataConfig, scenario: Scenario, *, seed: int, folder: Path |
     return PreparedData(train=pools["train"], dev=pools["dev"], test=pools["test"], report=report)
 
 
-def drop_long(prepared: PreparedData, tokenizer: Any, scenario: Scenario, max_length: int, seed: int) -> PreparedData:
-    """The same data without training rows of more than `max_length` tokens, prompt and response; counted in the report.
+def tokenize(
+    prepared: PreparedData, tokenizer: Any, scenario: Scenario, model: ModelConfig, *, seed: int, cache: Path | None = None
+) -> PreparedData:
+    """The same data with its training rows rendered, without those that are too long to learn; both are counted in the report.
 
     Args:
-        seed: the one that binds wordings to rows in training; another wording is another length.
+        seed, cache: as in `tokens.token_table`.
 
     Raises:
         DataError: nothing is left of a task.
     """
-    train, too_long = {}, {}
-    for task, rows in prepared.train.items():
-        train[task] = list(itertools.compress(rows, fits(rows, tokenizer, scenario, max_length, seed=seed)))
-        too_long[task] = len(rows) - len(train[task])
-        if rows and not train[task]:
-            raise DataError(f"task '{task}': every row is longer than {max_length} tokens; raise model.max_length")
+    table = token_table(prepared.train, tokenizer, scenario, model, seed=seed, cache=cache)
+    train = table.kept(prepared.train)
+    if emptied := [task for task, rows in prepared.train.items() if rows and not train[task]]:
+        raise DataError(f"task '{emptied[0]}': every row is longer than {model.max_length} tokens; raise model.max_length")
+    logger.info(long_rows_line(table, model.max_length))
     tasks = {task: {**counts, "train": len(train.get(task, []))} for task, counts in prepared.report["tasks"].items()}
-    return dataclasses.replace(prepared, train=train, report={**prepared.report, "tasks": tasks, "too_long": too_long})
+    none = dict.fromkeys(train, 0)  # a task may come without rows
+    counted = {"too_long": none | table.left_out(), "cut": none | table.cut()}
+    return dataclasses.replace(prepared, train=train, tokens=table, report={**prepared.report, "tasks": tasks, **counted})
 
 
 def _raise(problems: list[str]) -> None:
@@ -166,7 +174,8 @@ def _placed(source: SourceConfig, tasks: list[str], root: Path, seed: int, talli
     kept = splits.sample(reading.examples, source.rows, seed)
     if len(kept) < len(reading.examples):
         left_out[f"beyond rows: {source.rows}"] = len(reading.examples) - len(kept)
-    logger.info("%s: %d rows read, %d left out", source.name, tallies.read[source.name], left_out.total())
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in left_out.items())
+    logger.info("%s: %d rows read, left out: %s", source.name, tallies.read[source.name], reasons or "none")
     for example in kept:
         yield example, splits.assign_split(source, example, seed)
 

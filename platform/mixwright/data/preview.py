@@ -1,20 +1,19 @@
 """Prepared data as a person can check it: counts, token lengths, what was dropped, and rows with the learned part marked.
 
-What comes in: `PreparedData`, a tokenizer and the scenario. What goes out: lines of text. `jobs/prepare_data.py` prints them
+What comes in: `PreparedData` and its `TokenTable`. What goes out: lines of text. `jobs/prepare_data.py` prints them
 before a sweep spends hours on the same rows.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mixwright.data.lengths import instruction_of, token_lengths
 from mixwright.data.prepare import PreparedData
-from mixwright.prompts import Rendered, render
-from mixwright.records import Example
-from mixwright.scenarios import Scenario
+from mixwright.data.tokens import TokenTable
+from mixwright.prompts import Rendered
 
 LEARNED_FROM, LEARNED_TO = "⟦", "⟧"
 """Stand around what is learned in a shown row; everything outside is read only."""
@@ -25,7 +24,7 @@ def quantile(values: Sequence[int], share: float) -> int:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else 0
 
 
-def task_table(prepared: PreparedData, tokenizer: Any, scenario: Scenario, *, max_length: int, seed: int) -> list[str]:
+def task_table(prepared: PreparedData, table: TokenTable, *, max_length: int) -> list[str]:
     """Rows by task and split, and the token lengths of training rows: median, 95th percentile, largest, and how many are too long.
 
     A held-out task has no training rows and so no lengths.
@@ -33,7 +32,7 @@ def task_table(prepared: PreparedData, tokenizer: Any, scenario: Scenario, *, ma
     header = ("task", "train", "dev", "test", "tokens p50", "p95", "max", f"> {max_length}")
     body = []
     for task, counts in prepared.report["tasks"].items():
-        lengths = token_lengths(prepared.train.get(task, []), tokenizer, scenario, seed=seed)
+        lengths = table.lengths(task)
         figures = [*(quantile(lengths, share) for share in (0.5, 0.95, 1.0)), sum(length > max_length for length in lengths)]
         shown = figures if lengths else ["-"] * 4
         body.append((task, counts["train"], counts["dev"], counts["test"], *shown))
@@ -61,17 +60,11 @@ def guard_line(report: dict[str, Any]) -> str:
     return f"leak guard: dropped {sum(leaked.values())} training rows that stand in an evaluation set: {parts}"
 
 
-def previews(prepared: PreparedData, tokenizer: Any, scenario: Scenario, *, rows: int, seed: int) -> Iterator[str]:
-    """The first `rows` training rows of each task, rendered, the learned part between brackets."""
+def previews(prepared: PreparedData, table: TokenTable, tokenizer: Any, *, rows: int) -> Iterator[str]:
+    """The first `rows` rows of each task that are learned, as the model sees them, the learned part between brackets."""
     for task, examples in prepared.train.items():
-        for example in examples[:rows]:
-            yield f"--- {task} · {example.id}\n{rendered_text(example, tokenizer, scenario, seed=seed)}"
-
-
-def rendered_text(example: Example, tokenizer: Any, scenario: Scenario, *, seed: int) -> str:
-    """One training row as the model sees it, decoded from its token ids, marks put where the response mask turns."""
-    instruction = instruction_of(example, scenario, seed=seed)
-    return marked(render(tokenizer, instruction, example.text, example.references[0]), tokenizer)
+        for example in itertools.islice(filter(table.token_count, examples), rows):
+            yield f"--- {task} · {example.id}\n{marked(table.rendered(example), tokenizer)}"
 
 
 def marked(row: Rendered, tokenizer: Any) -> str:

@@ -14,15 +14,15 @@ from typing import Any
 
 from mixwright import models
 from mixwright.config import MAX_NEW_TOKENS, ChoiceSpec, SweepConfig
-from mixwright.data.prepare import PreparedData, drop_long, prepare
+from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import ConfigError, MixtureError
 from mixwright.evaluate.runner import evaluation_rows
-from mixwright.mixture import Mixture, build_mixture
+from mixwright.mixture import Mixture, RankedPools
+from mixwright.records import Example
 from mixwright.scenarios import Scenario
 from mixwright.search.sweep import expected_share
 from mixwright.train import batches
 from mixwright.train.precision import choose_precision, matmul_rate
-from mixwright.train.resident import render_example
 
 UTILISATION = 0.5
 """Share of a plain matrix product's rate that a training step is taken to reach."""
@@ -63,12 +63,14 @@ def corners(config: SweepConfig) -> list[dict[str, Any]]:
     return [dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values())]
 
 
-def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData, tokenizer: Any) -> list[Mixture]:
-    """The mixtures at the corners of the searched space; what fits there fits in between.
+def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture[Example]]:
+    """The mixtures of tokenised data at the corners of the searched space; what fits there fits in between.
 
     Raises:
         MixtureError: a corner asks for more than the data holds; the message names the corner.
     """
+    assert data.tokens is not None, "rows are tokenised before they are mixed"
+    pools = RankedPools(data.train, data.tokens.token_count)
     mixtures = []
     for corner in corners(config):
         try:
@@ -76,36 +78,29 @@ def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData,
         except ConfigError:
             continue  # all task weights at zero: the sampler will not meet that corner exactly
         try:
-            mixtures.append(
-                build_mixture(
-                    data.train,
-                    trial.mixture,
-                    scenario.seen,
-                    seed=config.search.seed,
-                    token_count=lambda row: len(render_example(tokenizer, scenario, row, config.search.seed).token_ids),
-                )
-            )
+            mixtures.append(pools.mixture(trial.mixture, scenario.seen, seed=config.search.seed))
         except MixtureError as error:
             at = ", ".join(f"{key} {value}" for key, value in corner.items())
             raise MixtureError(f"{error}" + (f" (at {at})" if at else "")) from None
     return mixtures
 
 
-def check_every_mixture_fits(config: SweepConfig, scenario: Scenario, data: PreparedData, tokenizer: Any) -> None:
+def check_every_mixture_fits(config: SweepConfig, scenario: Scenario, data: PreparedData) -> None:
     """Refuses, before the first trial, a space whose corners the data cannot serve."""
-    corner_mixtures(config, scenario, data, tokenizer)
+    corner_mixtures(config, scenario, data)
 
 
 def make(config: SweepConfig, scenario: Scenario) -> Plan:
-    """Reads the data, renders the corner mixtures and measures a matrix product; launches nothing."""
+    """Reads and tokenises the data, mixes the corners and measures a matrix product; launches nothing."""
     tokenizer = models.load_tokenizer(config.model)
     seed = config.search.seed
     data = prepare(config.data, scenario, seed=seed)
     if config.model.tuning == "none":
         return _without_training(config, scenario, data)
-    data = drop_long(data, tokenizer, scenario, config.model.max_length, seed)
-    mixtures = corner_mixtures(config, scenario, data, tokenizer)
-    tokens = [sum(len(render_example(tokenizer, scenario, row, seed).token_ids) for row in mixture.rows) for mixture in mixtures]
+    data = tokenize(data, tokenizer, scenario, config.model, seed=seed, cache=models.tokens_cache())
+    assert data.tokens is not None
+    mixtures = corner_mixtures(config, scenario, data)
+    tokens = [sum(map(data.tokens.token_count, mixture.rows)) for mixture in mixtures]
     train, cluster = config.train, config.cluster
     global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.workers
     precision = choose_precision(train).precision

@@ -77,7 +77,7 @@ def search(config: SweepConfig, scenario: Scenario, data: PreparedData, run: Run
         setup = Setup(
             config=config,
             scenario=scenario,
-            data=data,
+            data=data.for_workers(),
             precision=precision.precision,
             run_dir=run.path.resolve(),
             make_evaluator=DevEvaluator,

@@ -1,30 +1,13 @@
-"""Rendered rows -> padded tensors, and which worker takes which row of a step.
+"""Which rows an optimiser step learns, on which worker, and in how many forward passes.
 
-What comes in: rendered rows in the mixture's order. What goes out: right-padded tensors with a shape legend in their
-names (B rows, T tokens). Every worker can tell the whole step's response tokens, so the loss is a mean over the step's
-learned tokens whatever the number of workers and micro-batches.
+What comes in: the lengths of the rendered rows, in the mixture's order. What goes out: for each step the passes of each worker,
+cut by tokens and not by rows. Every worker can tell the whole step's plan and its learned tokens, so the loss is a mean over the
+step's learned tokens whatever the number of workers and passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from mixwright.prompts import Rendered
-
-IGNORED = -100
-"""Label of a token that is not learned."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One forward pass of one worker."""
-
-    input_ids_BT: Any
-    attention_mask_BT: Any
-    labels_BT: Any
-    """`IGNORED` at prompt and padding."""
 
 
 def steps_in(rows: int, global_batch: int) -> int:
@@ -37,33 +20,34 @@ def rows_of_step(step: int, rows: int, global_batch: int) -> range:
     return range(step * global_batch, min((step + 1) * global_batch, rows))
 
 
-def micro_batches(
-    positions: Sequence[int], rank: int, world_size: int, micro_batch_size: int, accumulation: int
-) -> list[list[int]]:
-    """This worker's positions, one list a forward pass, always `accumulation` lists.
+def passes_of_step(positions: Sequence[int], lengths: Sequence[int], workers: int, tokens_per_pass: int) -> list[list[list[int]]]:
+    """The step's rows, dealt to workers and cut into passes: worker -> pass -> positions.
 
-    In a last, smaller step some lists are empty: the worker still takes part, with a row that does not count.
+    Rows go to the worker that has the fewest tokens so far, longest rows first, so that no worker waits long for another. A
+    worker's passes hold rows of like lengths and at most `tokens_per_pass` tokens, or one longer row alone. All workers make
+    the same number of passes, since they meet in each under ZeRO 2 and 3: some may be empty.
+
+    Args:
+        lengths: tokens of each of `positions`, in their order.
     """
-    mine = list(positions[rank::world_size])
-    return [mine[index * micro_batch_size : (index + 1) * micro_batch_size] for index in range(accumulation)]
+    shares: list[list[tuple[int, int]]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for length, position in sorted(zip(lengths, positions, strict=True), key=lambda item: (-item[0], item[1])):
+        lightest = loads.index(min(loads))
+        shares[lightest].append((length, position))
+        loads[lightest] += length
+    passes = [_cut(share, tokens_per_pass) for share in shares]
+    most = max(len(own) for own in passes)
+    return [own + [[]] * (most - len(own)) for own in passes]
 
 
-def collate(rows: Sequence[Rendered], pad_token_id: int, device: str) -> Batch:
-    """Pads on the right to the longest row."""
-    import torch
-
-    length = max(len(row.token_ids) for row in rows)
-    input_ids_BT = torch.full((len(rows), length), pad_token_id, dtype=torch.long)
-    attention_mask_BT = torch.zeros((len(rows), length), dtype=torch.long)
-    labels_BT = torch.full((len(rows), length), IGNORED, dtype=torch.long)
-    for index, row in enumerate(rows):
-        width = len(row.token_ids)
-        ids_T = torch.tensor(row.token_ids)
-        input_ids_BT[index, :width] = ids_T
-        attention_mask_BT[index, :width] = 1
-        labels_BT[index, row.prompt_length : width] = ids_T[row.prompt_length :]
-    return Batch(
-        input_ids_BT=input_ids_BT.to(device),
-        attention_mask_BT=attention_mask_BT.to(device),
-        labels_BT=labels_BT.to(device),
-    )
+def _cut(rows: Sequence[tuple[int, int]], tokens_per_pass: int) -> list[list[int]]:
+    passes: list[list[int]] = []
+    held = 0
+    for length, position in rows:
+        if not passes or held + length > tokens_per_pass:
+            passes.append([])
+            held = 0
+        passes[-1].append(position)
+        held += length
+    return passes

@@ -21,8 +21,10 @@ from mixwright.errors import TrainError
 from mixwright.prompts import Rendered
 from mixwright.records import append_line
 from mixwright.train import batches, workers, zero
+from mixwright.train.attention import packed_rows_seen_by
 from mixwright.train.checkpoint import TrialProgress
 from mixwright.train.loss import ResponseLoss
+from mixwright.train.packing import pack
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,6 @@ class Trial:
     engine: Any
     rows: tuple[Rendered, ...]
     progress: TrialProgress
-    pad_token_id: int
     device: str
 
     @property
@@ -51,17 +52,16 @@ class Trial:
         return batches.steps_in(len(self.rows), self.global_batch)
 
 
-def build_engine(model: Any, train: TrainConfig, precision: zero.Precision, total_steps: int) -> Any:
+def build_engine(model: Any, config: SweepConfig, precision: zero.Precision, total_steps: int, adapter: str) -> Any:
     """A DeepSpeed engine whose forward pass is the response loss, with AdamW on the trainable parameters."""
     import torch
 
-    if train.activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
+    train = config.train
+    loss = ResponseLoss(model, adapter=adapter, fused=train.zero_stage < 3, recompute=train.activation_checkpointing)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=train.learning_rate, weight_decay=train.weight_decay)
+    optimizer = torch.optim.AdamW(trainable, lr=train.learning_rate, weight_decay=train.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, total_steps, train))
-    return zero.initialize(ResponseLoss(model), optimizer, scheduler, train, precision, workers.world_size())
+    return zero.initialize(loss, optimizer, scheduler, train, precision, workers.world_size())
 
 
 def rate_factor(step: int, total_steps: int, train: TrainConfig) -> float:
@@ -87,29 +87,37 @@ def train_until(trial: Trial, last_step: int) -> float:
     Raises:
         TrainError: the loss is not a finite number, or a step had nothing to learn.
     """
-    train = trial.config.train
+    causal = trial.model.get_base_model() if hasattr(trial.model, "get_base_model") else trial.model
+    with packed_rows_seen_by(causal):
+        return _take_steps(trial, last_step)
+
+
+def _take_steps(trial: Trial, last_step: int) -> float:
+    import torch
+
     world, rank = workers.world_size(), workers.rank()
     loss_sum, learned_tokens = 0.0, 0
     trial.engine.train()
     for step in range(trial.progress.step, last_step):
         started = time.perf_counter()
         positions = batches.rows_of_step(step, len(trial.rows), trial.global_batch)
-        learned = sum(len(trial.rows[position].token_ids) - trial.rows[position].prompt_length for position in positions)
-        seen = sum(len(trial.rows[position].token_ids) for position in positions)
+        lengths = [len(trial.rows[position].token_ids) for position in positions]
+        learned = sum(lengths) - sum(trial.rows[position].prompt_length for position in positions)
         learning_rate = trial.engine.get_lr()[0]
 
-        # DeepSpeed averages over workers and micro-batches; scaled back, the gradient is that of the mean over the step's tokens.
-        scale = world * train.gradient_accumulation / learned
-        own_loss = 0.0
-        for micro in batches.micro_batches(positions, rank, world, train.micro_batch_size, train.gradient_accumulation):
-            counts = 1.0 if micro else 0.0  # a worker without a row takes part with one that does not count
-            rows = [trial.rows[position] for position in micro or positions[:1]]
-            loss = trial.engine(batches.collate(rows, trial.pad_token_id, trial.device)) * counts
-            trial.engine.backward(loss * scale)
-            trial.engine.step()
-            own_loss += float(loss.detach())
+        # DeepSpeed averages over workers; scaled back, the gradient is that of the mean over the step's learned tokens.
+        passes = batches.passes_of_step(positions, lengths, world, trial.config.tokens_per_pass)[rank]
+        own_loss = torch.zeros((), device=trial.device)
+        for number, own in enumerate(passes):
+            trial.engine.set_gradient_accumulation_boundary(number == len(passes) - 1)
+            counts = 1.0 if own else 0.0  # a worker without a row takes part with one that does not count
+            packed = pack([trial.rows[position] for position in own or positions[:1]], trial.device)
+            loss = trial.engine(packed) * counts
+            trial.engine.backward(loss * (world / learned))
+            own_loss += loss.detach()
+        trial.engine.step()
 
-        step_loss = workers.sum_over_workers(own_loss, trial.device)
+        step_loss = workers.sum_over_workers(float(own_loss), trial.device)
         if not math.isfinite(step_loss):
             raise TrainError(
                 f"the loss is {step_loss / learned} at step {step + 1}; lower train.learning_rate or use precision: fp32"
@@ -120,7 +128,7 @@ def train_until(trial: Trial, last_step: int) -> float:
             trial.progress,
             step=step + 1,
             examples=positions.stop,
-            tokens=trial.progress.tokens + seen,
+            tokens=trial.progress.tokens + sum(lengths),
             seconds=trial.progress.seconds + seconds,
         )
         if rank == 0:

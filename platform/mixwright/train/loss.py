@@ -1,31 +1,69 @@
-"""The response loss: cross-entropy summed over learned tokens, with logits at those positions alone.
+"""The response loss: cross-entropy summed over learned tokens, with logits at those positions alone, a chunk at a time.
 
-Prompt and padding positions never meet the output matrix: with a vocabulary of 49,152 and a hidden size of 576 that
-product is a fifth of a small model's work, and its fp32 logits are most of the memory.
+Prompt positions never meet the output matrix: with a vocabulary of 49,152 and a hidden size of 576 that product is a fifth of a
+small model's work, and its fp32 logits are most of the memory.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from mixwright.train.batches import IGNORED, Batch
+from mixwright.train.fused_llama import FusedLlama, Unfit
+from mixwright.train.kernels import FrozenHeadLoss, chunk_size
+from mixwright.train.packing import Packed
+
+logger = logging.getLogger(__name__)
 
 
 class ResponseLoss(nn.Module):
     """Wraps a causal LM (plain or PEFT) so that the engine's forward pass is the loss itself."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, adapter: str = "", fused: bool = True, recompute: bool = False) -> None:
+        """
+        Args:
+            adapter: the one that is trained; unread where the whole model is.
+            fused: take our own pass where the model allows it; False where its weights will be sharded.
+            recompute: activation checkpointing.
+        """
         super().__init__()
         self.model = model
+        self._recompute = recompute
+        found = FusedLlama.of(model, adapter) if fused else Unfit(reason="its weights are sharded")
+        self._fused = found if isinstance(found, FusedLlama) else None
+        self.way = "fused LLaMA pass" if isinstance(found, FusedLlama) else f"the model's own modules, since {found.reason}"
+        if recompute and self._fused is None:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.enable_input_require_grads()
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Sum of the negative log-likelihood over the batch's learned tokens, nats, a scalar in fp32."""
+    def forward(self, packed: Packed) -> torch.Tensor:
+        """Sum of the negative log-likelihood over the learned tokens, nats, a scalar in fp32."""
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        hidden_BTC = causal.get_decoder()(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).last_hidden_state
-        targets_BT = batch.labels_BT[:, 1:]
-        learned_BT = targets_BT != IGNORED
-        logits_NV = causal.get_output_embeddings()(hidden_BTC[:, :-1][learned_BT])
-        return nn.functional.cross_entropy(logits_NV.float(), targets_BT[learned_BT], reduction="sum")
+        hidden_MC = self._hidden(causal, packed)
+        head = causal.get_output_embeddings()
+        if self._fused and isinstance(head, nn.Linear) and head.bias is None:
+            return FrozenHeadLoss.apply(hidden_MC, head.weight, packed.targets_M)
+        size = chunk_size(causal.config.vocab_size)
+        chunks = zip(hidden_MC.split(size), packed.targets_M.split(size), strict=True)
+        return torch.stack([checkpoint(_chunk_loss, head, *chunk, use_reentrant=False) for chunk in chunks]).sum()
+
+    def _hidden(self, causal: Any, packed: Packed) -> torch.Tensor:
+        if self._fused:
+            return self._fused(packed, recompute=self._recompute)
+        ignored = torch.empty((1, 1, 1, 1), device=packed.token_ids_N.device)  # a mask of four dimensions is taken as it is
+        hidden_1NC = causal.get_decoder()(
+            input_ids=packed.token_ids_N[None],
+            position_ids=packed.positions_N[None],
+            attention_mask=ignored,
+            use_cache=False,
+            packed=packed,
+        ).last_hidden_state
+        return hidden_1NC[0, packed.learned_M]  # type: ignore[no-any-return]
+
+
+def _chunk_loss(head: Any, hidden_MC: torch.Tensor, targets_M: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(head(hidden_MC).float(), targets_M, reduction="sum")

@@ -1,4 +1,4 @@
-"""What stays on one worker between trials: the frozen base, the tokenizer, the data and what was rendered of it.
+"""What stays on one worker between trials: the frozen base, the tokenizer, the data and its token ids.
 
 What comes in: a `Setup` once, then one `Assignment` after another. What goes out: a `RungRecord` for each. Switching
 trials swaps the adapter and the optimiser on the resident base; imports, weights and worker group stay.
@@ -6,6 +6,7 @@ trials swaps the adapter and the optimiser on the resident base; imports, weight
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -20,11 +21,11 @@ from typing import Any, Protocol
 from mixwright import models
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
+from mixwright.data.tokens import RowName, TokenTable, token_table
 from mixwright.errors import TrainError
-from mixwright.mixture import Mixture, build_mixture
-from mixwright.prompts import Rendered, render
-from mixwright.records import GENERIC, Example, Objectives, RungRecord, write_text
-from mixwright.scenarios import Scenario, wording
+from mixwright.mixture import Mixture, RankedPools
+from mixwright.records import Objectives, RungRecord, write_text
+from mixwright.scenarios import Scenario
 from mixwright.train import batches, checkpoint, loop, workers, zero
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Setup:
     config: SweepConfig
     scenario: Scenario
     data: PreparedData
+    """With its `tokens`, which workers read where they lie: Ray's object store hands Arrow's buffers out without a copy."""
     precision: zero.Precision
     run_dir: Path
     make_evaluator: Callable[[Setup, models.LoadedModel], Evaluator]
@@ -86,7 +88,6 @@ class Resident:
         self.evaluate = setup.make_evaluator(setup, self.base)
         self.trial: loop.Trial | None = None
         self._holds_saved_adapter = False
-        self._rendered: dict[tuple[str, str], Rendered] = {}
 
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
@@ -171,9 +172,10 @@ class Resident:
         config = assignment.config
         mixture = self.mixture(config)
         self.model = self._fresh_model(config)
-        rows = tuple(self.render(example) for example in mixture.rows)
+        rows = tuple(map(self.tokens.rendered, mixture.rows))
         global_batch = config.train.micro_batch_size * config.train.gradient_accumulation * workers.world_size()
-        engine = loop.build_engine(self.model, config.train, self.setup.precision, batches.steps_in(len(rows), global_batch))
+        total_steps = batches.steps_in(len(rows), global_batch)
+        engine = loop.build_engine(self.model, config, self.setup.precision, total_steps, ADAPTER)
         _seed_worker(config.trial_seed)
         progress = checkpoint.TrialProgress(
             trial_id=assignment.trial_id, world_size=workers.world_size(), step=0, examples=0, tokens=0, seconds=0.0
@@ -195,7 +197,6 @@ class Resident:
             engine=engine,
             rows=rows,
             progress=progress,
-            pad_token_id=self.base.tokenizer.pad_token_id,
             device=self.device,
         )
         logger.info(
@@ -222,34 +223,25 @@ class Resident:
         self.model.delete_adapter(ADAPTER)
         self.trial = None
 
-    def mixture(self, config: SweepConfig) -> Mixture:
-        """The trial's rows; token budgets are counted with the resident tokenizer."""
-        return build_mixture(
-            self.setup.data.train,
-            config.mixture,
-            self.setup.scenario.seen,
-            seed=config.search.seed,
-            order_seed=config.trial_seed,
-            token_count=lambda example: len(self.render(example).token_ids),
-        )
+    def mixture(self, config: SweepConfig) -> Mixture[RowName]:
+        """The trial's rows."""
+        return self.pools.mixture(config.mixture, self.setup.scenario.seen, seed=config.search.seed, order_seed=config.trial_seed)
 
-    def render(self, example: Example) -> Rendered:
-        """The row as the model sees it, kept for the trials to come."""
-        key = (example.task, example.id)
-        if key not in self._rendered:
-            self._rendered[key] = render_example(self.base.tokenizer, self.setup.scenario, example, self.setup.config.search.seed)
-        return self._rendered[key]
+    @functools.cached_property
+    def pools(self) -> RankedPools[RowName]:
+        """The rows that can be learned, each pool ranked once for all trials."""
+        return RankedPools(self.tokens.names(), self.tokens.token_count)
+
+    @functools.cached_property
+    def tokens(self) -> TokenTable:
+        """The token ids of all training rows; made here only where nobody has made them for all workers."""
+        setup = self.setup
+        return setup.data.tokens or token_table(
+            setup.data.train, self.base.tokenizer, setup.scenario, setup.config.model, seed=setup.config.search.seed
+        )
 
 
 ADAPTER = "trial"
-
-
-def render_example(tokenizer: Any, scenario: Scenario, example: Example, seed: int) -> Rendered:
-    """A training row with one of its task's training wordings."""
-    instruction = example.instruction
-    if example.task != GENERIC and not instruction:
-        instruction = wording(scenario.task(example.task), example.id, evaluation=False, seed=seed)
-    return render(tokenizer, instruction, example.text, example.references[0])
 
 
 def trial_folder(run_dir: Path, trial_id: str) -> Path:

@@ -20,8 +20,9 @@ Precision = Literal["bf16", "fp32"]
 def deepspeed_config(train: TrainConfig, precision: Precision, world_size: int) -> dict[str, Any]:
     """What `deepspeed.initialize` takes; every value is ours or DeepSpeed's default, nothing is read from a file."""
     return {
-        "train_micro_batch_size_per_gpu": train.micro_batch_size,
-        "gradient_accumulation_steps": train.gradient_accumulation,
+        # The loop cuts passes by tokens and says itself where a step ends; DeepSpeed only has to find its own sum right.
+        "train_micro_batch_size_per_gpu": train.micro_batch_size * train.gradient_accumulation,
+        "gradient_accumulation_steps": 1,
         "train_batch_size": train.micro_batch_size * train.gradient_accumulation * world_size,
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": precision == "bf16"},

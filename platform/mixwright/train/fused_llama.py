@@ -1,0 +1,179 @@
+"""Our own pass through a LLaMA with LoRA adapters, over the weights of the transformers and PEFT modules that hold them.
+
+What comes in: the PEFT model and `Packed` rows. What goes out: hidden states of the learned tokens. It gives what the modules
+give, in fewer and larger steps: q, k and v are one product, gate and up another, adapters are part of the product they adapt,
+and the last layer works on the learned tokens alone. It reads weights directly, so a model whose weights are sharded (ZeRO-3),
+quantised, trained themselves or not LLaMA's goes through its own modules instead; `FusedLlama.of` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mixwright.train.attention import packed_attention
+from mixwright.train.kernels import AdaptedLinear, RmsNorm, Rotary, SwiGlu
+from mixwright.train.packing import Packed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfit:
+    """Why a model has to go through its own modules."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """Linear layers with the same input, as one; some or all have adapters."""
+
+    weight_OC: torch.Tensor
+    """The frozen weights one under the other; the layers' own weights are views of it."""
+    layers: tuple[Any, ...]
+    """PEFT's LoRA layers among them."""
+    spans: tuple[tuple[int, int], ...]
+    """First output and width of each of `layers`."""
+    adapter: str
+
+    def __call__(self, x_NC: torch.Tensor) -> torch.Tensor:
+        if not self.layers:
+            return nn.functional.linear(x_NC, self.weight_OC)
+        dropout = self.layers[0].lora_dropout[self.adapter]
+        # One draw for layers that share their input, where PEFT draws for each: another stream of the same distribution.
+        dropped_NC = dropout(x_NC) if isinstance(dropout, nn.Dropout) and dropout.training else None
+        pairs = [getattr(layer, side)[self.adapter].weight.to(x_NC.dtype) for layer in self.layers for side in ("lora_A", "lora_B")]
+        scale = self.layers[0].scaling[self.adapter]
+        return AdaptedLinear.apply(x_NC, dropped_NC, self.weight_OC, scale, self.spans, *pairs)  # type: ignore[no-any-return,no-untyped-call]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One decoder layer."""
+
+    attention_norm_C: torch.Tensor
+    q_k_v: Product
+    o: Product
+    mlp_norm_C: torch.Tensor
+    gate_up: Product
+    down: Product
+
+
+class FusedLlama:
+    """The pass; made anew for each trial's adapter, on weights that stay."""
+
+    def __init__(self, causal: Any, adapter: str) -> None:
+        self._decoder = causal.get_decoder()
+        config = causal.config
+        self._epsilon: float = config.rms_norm_eps
+        self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
+        self._width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._layers = [_layer(module, adapter) for module in self._decoder.layers]
+
+    @classmethod
+    def of(cls, model: Any, adapter: str) -> FusedLlama | Unfit:
+        """The pass for `model`, or the reason why there is none."""
+        from peft import PeftModel
+        from peft.tuners.lora import Linear
+
+        if not isinstance(model, PeftModel):
+            return Unfit(reason="the whole model is tuned")
+        causal: Any = model.get_base_model()
+        config = causal.config
+        if type(causal).__name__ != "LlamaForCausalLM" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias:
+            return Unfit(reason=f"{type(causal).__name__} is not built as LLaMA is")
+        if any(parameter.numel() == 0 for parameter in causal.parameters()):
+            return Unfit(reason="its weights are sharded")
+        adapted = [module for module in causal.modules() if hasattr(module, "lora_A")]
+        if any(type(module) is not Linear or module.lora_variant or type(module.base_layer) is not nn.Linear for module in adapted):
+            return Unfit(reason="its adapters are not plain low-rank pairs on plain weights")
+        if any(parameter.requires_grad and ".lora_" not in name for name, parameter in model.named_parameters()):
+            return Unfit(reason="more than adapters is tuned")
+        return cls(causal, adapter)
+
+    def __call__(self, packed: Packed, *, recompute: bool) -> torch.Tensor:
+        """Hidden states after the last norm, (M, C), of the nodes that predict a learned token.
+
+        Args:
+            recompute: keep each layer's input alone and compute the rest again in the backward pass.
+        """
+        x_NC = self._decoder.embed_tokens(packed.token_ids_N)
+        cos_1ND, sin_1ND = self._decoder.rotary_emb(x_NC[None], packed.positions_N[None])
+        rotary = (cos_1ND[0, :, None], sin_1ND[0, :, None])
+        for index, layer in enumerate(self._layers):
+            only_M = packed.learned_M if index == len(self._layers) - 1 else None
+            if recompute:
+                x_NC = checkpoint(self._through, layer, x_NC, rotary, packed, only_M, use_reentrant=False)
+            else:
+                x_NC = self._through(layer, x_NC, rotary, packed, only_M)
+        return _norm(x_NC, self._decoder.norm.weight, self._epsilon)
+
+    def _through(
+        self, layer: Layer, x_NC: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], packed: Packed, only_M: Any
+    ) -> torch.Tensor:
+        q_k_v_NO = layer.q_k_v(_norm(x_NC, layer.attention_norm_C, self._epsilon)).unflatten(1, (-1, self._width))
+        turned, v_NKD = q_k_v_NO.split([self._heads + self._groups, self._groups], 1)
+        q_NHD, k_NKD = _rotate(turned, *rotary).split([self._heads, self._groups], 1)
+        out_NC = packed_attention(q_NHD, k_NKD, v_NKD, packed, self._width**-0.5).flatten(1)
+        if only_M is not None:
+            x_NC, out_NC = x_NC[only_M], out_NC[only_M]
+        x_NC = x_NC + layer.o(out_NC)
+        return x_NC + layer.down(_swiglu(layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon))))
+
+
+def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
+    return RmsNorm.apply(x_NC, weight_C, epsilon)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _swiglu(gate_up: torch.Tensor) -> torch.Tensor:
+    return SwiGlu.apply(gate_up)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, sin_N1D: torch.Tensor) -> torch.Tensor:
+    return Rotary.apply(x_NHD, cos_N1D, sin_N1D)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _layer(module: Any, adapter: str) -> Layer:
+    attention, mlp = module.self_attn, module.mlp
+    return Layer(
+        attention_norm_C=module.input_layernorm.weight,
+        q_k_v=_product((attention.q_proj, attention.k_proj, attention.v_proj), adapter),
+        o=_product((attention.o_proj,), adapter),
+        mlp_norm_C=module.post_attention_layernorm.weight,
+        gate_up=_product((mlp.gate_proj, mlp.up_proj), adapter),
+        down=_product((mlp.down_proj,), adapter),
+    )
+
+
+def _product(modules: Sequence[Any], adapter: str) -> Product:
+    frozen = [getattr(module, "base_layer", module).weight for module in modules]
+    starts = [sum(len(weight) for weight in frozen[:index]) for index in range(len(frozen))]
+    adapted = [index for index, module in enumerate(modules) if adapter in getattr(module, "lora_A", {})]
+    return Product(
+        weight_OC=stacked(frozen),
+        layers=tuple(modules[index] for index in adapted),
+        spans=tuple((starts[index], len(frozen[index])) for index in adapted),
+        adapter=adapter,
+    )
+
+
+def stacked(weights: Sequence[nn.Parameter]) -> torch.Tensor:
+    """The weights one under the other. They become views of what is returned, so nothing is held twice; called again on such
+    views, it returns what they are views of.
+    """
+    first = weights[0]
+    if len(weights) == 1:
+        return first.detach()
+    ends = [weight.data_ptr() + weight.numel() * weight.element_size() for weight in weights[:-1]]
+    rows = sum(len(weight) for weight in weights)
+    in_one = first.untyped_storage().data_ptr() == weights[-1].untyped_storage().data_ptr()
+    if in_one and all(end == after.data_ptr() for end, after in zip(ends, weights[1:], strict=True)):
+        return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
+    whole = torch.cat([weight.detach() for weight in weights])
+    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
+        weight.data = part
+    return whole
