@@ -128,8 +128,7 @@ def save_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
     target = folder / progress.tag
     on_first_worker(lambda: shutil.rmtree(target, ignore_errors=True), target)
     try:
-        _leave_together(_write_shards(engine, folder, progress), target)
-        files, problem = _described(target)
+        files, problem = _write_shards(engine, folder, progress)
         _leave_together(problem, target)
         state = SavedState(progress=progress, files=tuple(file for share in workers.gather_objects(files) for file in share))
         on_first_worker(lambda: write_text(target / STATE_FILE, json.dumps(to_json(state))), target)
@@ -139,8 +138,8 @@ def save_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
     on_first_worker(lambda: _drop_old(folder, progress), folder)
 
 
-def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> str:
-    """What kept this worker from writing its files; empty where nothing did."""
+def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> tuple[list[SavedFile], str]:
+    """This worker's files, and what kept it from writing them; empty where nothing did."""
     import torch
 
     writer = _PatientWriter(engine.checkpoint_engine)
@@ -150,7 +149,10 @@ def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> str:
         writer.save(torch.get_rng_state(), str(_random_state(folder / progress.tag)))
     finally:
         engine.checkpoint_engine = writer.inner
-    return writer.problem
+    try:
+        return [_described(path) for path in writer.paths], writer.problem
+    except OSError as error:
+        return [], writer.problem or str(error)
 
 
 class _PatientWriter:
@@ -161,9 +163,11 @@ class _PatientWriter:
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
+        self.paths: list[Path] = []
         self.problem = ""
 
     def save(self, state_dict: Any, path: str) -> None:
+        self.paths.append(Path(path))
         self._try(lambda: self.inner.save(state_dict, path))
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
@@ -180,16 +184,8 @@ def _random_state(folder: Path) -> Path:
     return folder / f"random_state_{workers.rank()}.pt"
 
 
-def _described(target: Path) -> tuple[list[SavedFile], str]:
-    """This worker's share of the files that are there, and what kept it from reading them."""
-    names = workers.gather_objects(sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()))[0]
-    files = []
-    try:
-        for name in names[workers.rank() :: workers.world_size()]:
-            files.append(SavedFile(name=name, size=(target / name).stat().st_size, digest=_digest(target / name)))
-    except OSError as error:
-        return [], str(error)
-    return files, ""
+def _described(path: Path) -> SavedFile:
+    return SavedFile(name=path.name, size=path.stat().st_size, digest=_digest(path))
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -331,7 +331,8 @@ def _settle(*, trains: bool) -> None:
     DeepSpeed collects at each start under ZeRO-3, which would read through torch and all other libraries for half a second.
     """
     if trains:
-        import deepspeed  # noqa: F401 - loaded now, and not inside the first trial
+        with suppress(ImportError):  # one worker trains without it
+            import deepspeed  # noqa: F401 - loaded now, and not inside the first trial
     gc.collect()
     gc.freeze()
 
