@@ -27,11 +27,12 @@ from __future__ import annotations
 import math
 import os
 import statistics
+import sys
 import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def main() -> int:
     options = arguments("The cost of a trial beside its training: warm lanes and Ray's documented pattern.", rounds=1)
     before, size = load(), QUICK if options.quick else FULL
     rows: list[Measurement] = []
-    with tempfile.TemporaryDirectory() as folder, silent_cluster():
+    with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder, silent_cluster():  # DeepSpeed greets on stdout
         bench = Bench(Path(folder), make_tiny_model(Path(folder) / "model"), rows)
         for stage, trials in size.switches.items():
             bench.switches(stage, trials)

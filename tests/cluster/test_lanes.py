@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,21 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return condition()
 
 
+def processes(title: str) -> list[psutil.Process]:
+    """Living processes below this one with `title` in theirs."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # one that has ended has no title
+            if title in "".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def assert_nothing_is_left() -> None:
     assert wait_for(lambda: not living_actors()), living_actors()
     assert wait_for(lambda: {group["state"] for group in placement_group_table().values()} <= {"REMOVED"})
     assert wait_for(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
-    workers = [process for process in psutil.Process().children(recursive=True) if "RayTrainWorker" in "".join(process.cmdline())]
-    assert not workers
+    assert not processes("RayTrainWorker")
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +132,13 @@ def kill_the_lane_once_it_has_trained(run_dir: Path, killed: list[int]) -> None:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not killed:
         if any(run_dir.glob("trials/*/checkpoint/state.json")):
-            for process in psutil.Process().children(recursive=True):
-                if "ray::ResourceTrainable" in "".join(process.cmdline()):
-                    process.kill()
-                    killed.append(process.pid)
+            for process in processes("ray::ResourceTrainable"):
+                process.kill()
+                killed.append(process.pid)
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_lane_takes_its_workers_along_and_its_trial_goes_on(cluster: None, tiny_model: Path, tmp_path: Path) -> None:
     killed: list[int] = []
     killer = threading.Thread(target=kill_the_lane_once_it_has_trained, args=(tmp_path / "run", killed))

@@ -116,7 +116,8 @@ def _without_deepspeed(model: Any, optimizer: Any, scheduler: Any, train: TrainC
     if world_size > 1 or train.zero_stage > 1 or train.offload_optimizer != "none":
         raise HardwareError(
             f"train: zero_stage {train.zero_stage} on {world_size} workers, offload_optimizer {train.offload_optimizer}: "
-            "this needs DeepSpeed, which is not installed; pip install deepspeed, or train with one worker, zero_stage 0 and no offload"
+            "this needs DeepSpeed, which is not installed; "
+            "pip install deepspeed, or train with one worker, zero_stage 0 and no offload"
         )
     logger.warning("DeepSpeed is not installed; the one worker trains in plain torch")
     return PlainEngine(model, optimizer, scheduler, train)
