@@ -56,7 +56,7 @@ def main() -> int:
     try:
         config = at_point(load_config(arguments.space, arguments.set), arguments.point)
         with process.group() as device:
-            fine_tune(process.as_started(config, device), device, arguments.run_dir, resume=arguments.resume)
+            fine_tune(config, device, arguments.run_dir, resume=arguments.resume)
     except MixwrightError:
         if process.is_first():
             raise
@@ -83,6 +83,7 @@ def at_point(config: SweepConfig, values: Sequence[str]) -> SweepConfig:
 
 def fine_tune(config: SweepConfig, device: str, run_dir: Path | None, *, resume: bool) -> None:
     """All of it, on every worker; a run that is complete does nothing and says so."""
+    config = process.as_started(config, device)
     path = run_dir or Path("runs") / f"{config.name}-point"
     run = _open(path, config, resume=resume)
     if run.trials():
