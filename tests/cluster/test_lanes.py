@@ -27,13 +27,13 @@ from mixwright.search.cluster import connected
 from mixwright.store.runs import open_run
 
 pytestmark = pytest.mark.cluster
+ray.cloudpickle.register_pickle_by_value(scripted_evaluator)  # the lanes cannot import from this folder
 TWO_WORKERS = {"workers": 2, "lanes": 1, "max_failures": 1, "dashboard": False}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     with connected(SweepConfig(name="x").cluster.model_copy(update={"dashboard": False})):
-        ray.cloudpickle.register_pickle_by_value(scripted_evaluator)  # the lanes cannot import from this folder
         if ray.cluster_resources()["CPU"] < 2:
             pytest.skip("needs two CPUs")
         yield
@@ -165,7 +165,8 @@ def test_nothing_is_left_where_a_dashboard_watches(tiny_model: Path, tmp_path: P
     ray.shutdown()
     with connected(SweepConfig(name="x").cluster.model_copy(update={"dashboard": True})):
         trials = run_search(tmp_path, tiny_model, [8, 2], cluster={**TWO_WORKERS, "dashboard": True})
+        here = ray.get_runtime_context().gcs_address
         assert [trial.status for trial in trials] == ["complete", "stopped"]
         assert_nothing_is_left()
-        assert wait_for(lambda: {actor.class_name for actor in list_actors() if actor.state != "DEAD"} <= set(RAYS_OWN))
-        assert wait_for(lambda: {group.state for group in list_placement_groups()} <= {"REMOVED"})
+        assert wait_for(lambda: {actor.class_name for actor in list_actors(address=here) if actor.state != "DEAD"} <= set(RAYS_OWN))
+        assert wait_for(lambda: {group.state for group in list_placement_groups(address=here)} <= {"REMOVED"})
