@@ -133,7 +133,10 @@ GPUS = "cluster: {gpus_per_worker: 1}"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("model: {quantization: nf4}", "model.quantization nf4 runs on GPUs alone, and cluster.gpus_per_worker is 0; set it to 1"),
+        (
+            "model: {quantization: nf4}\ncluster: {gpus_per_worker: 0}",
+            "model.quantization nf4 runs on GPUs alone, and cluster.gpus_per_worker is 0; set it to 1",
+        ),
         (f"model: {{quantization: nf4}}\n{GPUS}\ntrain: {{zero_stage: 3}}", "nf4: ZeRO 3 cannot shard 4-bit weights"),
         (f"model: {{quantization: nf4, tuning: full}}\n{GPUS}", "model: tuning full cannot train 4-bit weights"),
         ("model: {tuning: full}\nlora: {rank: 8}", "lora: model.tuning is full, so no adapter is made and this would be ignored"),
@@ -144,7 +147,7 @@ GPUS = "cluster: {gpus_per_worker: 1}"
         ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: all trials of a sweep share it"),
         (
             "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
-            "tuning; make a sweep of each and compare",
+            "model.tuning: all trials of a sweep share it",
         ),
         (
             "lora: {use_dora: true}\ntrain: {zero_stage: 3}",

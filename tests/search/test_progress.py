@@ -69,6 +69,7 @@ def test_expected_steps_follow_what_has_ended_and_what_has_passed_its_first_rung
             "name": "x",
             "mixture": {"size": 80},
             "train": {"micro_batch_size": 8},
+            "cluster": {"workers": 1},
             "search": {
                 "trials": 4,
                 "parameters": {"lora.rank": {"choices": [2, 4]}},

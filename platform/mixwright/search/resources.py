@@ -38,7 +38,7 @@ def settled_here(config: SweepConfig) -> SweepConfig:
     chosen = [name for name in ("lanes", "workers", "gpus_per_worker") if getattr(config.cluster, name) == AUTO]
     if not chosen:
         return config
-    config = settled(config, cluster_nodes())
+    config = settled(config, cluster_nodes()).with_values({})  # what a rule says of GPUs can be held against their number now
     cluster = config.cluster
     logger.info(
         "cluster: %d lanes of %d workers, each with %d CPUs and %d GPUs; %s followed from what is there",
