@@ -57,7 +57,9 @@ def data(rows: int = 40) -> PreparedData:
 
 
 def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) -> SweepConfig:
-    recipe = {"micro_batch_size": 2, "gradient_accumulation": 2, "learning_rate": 5e-3, "precision": "fp32", **train}
+    # Rows of some 40 tokens: a worker makes several passes a step.
+    passes = {"micro_batch_size": 2, "gradient_accumulation": 2, "tokens_per_pass": 100}
+    recipe = {**passes, "learning_rate": 5e-3, "precision": "fp32", **train}
     return SweepConfig.model_validate(
         {
             "name": "t",

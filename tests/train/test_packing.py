@@ -25,14 +25,16 @@ Gradients = dict[str, torch.Tensor]
 
 
 def made_up_rows(seed: int = 0) -> list[Rendered]:
-    """Eight rows of 12 to 50 tokens that begin alike for 3 to 9 tokens; the last is the first once more."""
+    """Eight rows of 12 to 50 tokens that begin alike for 3 to 9; the longest first, in more than one group, one row twice."""
     draw = random.Random(seed)
     start = [draw.randrange(5, 250) for _ in range(9)]
     rows = []
     for _ in range(7):
         tokens = start[: draw.randrange(3, 10)] + [draw.randrange(5, 250) for _ in range(draw.randrange(9, 42))]
         rows.append(Rendered(token_ids=tuple(tokens), prompt_length=len(tokens) - draw.randrange(1, 8)))
-    return [*rows, rows[0]]
+    ordered = sorted([*rows, rows[0]], key=lambda row: -len(row.token_ids))
+    assert len(pack(ordered, "cpu").groups) > 1
+    return ordered
 
 
 def adapted(folder: Path, dtype: torch.dtype = torch.float32, **lora: Any) -> Any:
@@ -89,9 +91,20 @@ def test_every_distinct_prefix_is_one_node_and_a_row_s_last_token_is_none() -> N
     trie = pack(rows, "cpu")
     assert trie.token_ids_N.tolist() == [1, 2, 3, 2, 2]
     assert trie.positions_N.tolist() == [0, 1, 2, 0, 1]
-    assert trie.paths_BT.tolist() == [[0, 1, 2], [0, 1, 0], [3, 4, 0]]
+    (group,) = trie.groups
+    assert group.paths_BT.tolist() == [[0, 1, 2], [0, 1, 0], [3, 4, 0]]
+    assert group.first_n.tolist() == [0, 1, 2, 6, 7]
     assert trie.learned_M.tolist() == [1, 2, 1, 3, 4]
     assert trie.targets_M.tolist() == [3, 4, 5, 2, 3]
+
+
+def test_rows_of_unlike_lengths_are_laid_out_apart_and_share_their_prefixes() -> None:
+    long, short = tuple(range(1, 31)), tuple(range(1, 11))
+    rows = [Rendered(token_ids=(*tokens, 100 + index), prompt_length=5) for tokens in (long, short) for index in range(4)]
+    trie = pack(rows, "cpu")
+    assert [tuple(group.paths_BT.shape) for group in trie.groups] == [(4, 30), (4, 10)]
+    assert [len(group.first_n) for group in trie.groups] == [30, 0]
+    assert trie.groups[1].paths_BT[3].tolist() == list(range(10))
 
 
 WAYS = [

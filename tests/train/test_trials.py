@@ -23,6 +23,14 @@ def test_every_zero_stage_takes_the_same_steps(stages: dict, stage: int) -> None
     assert losses(stages[stage][0], "trial_0000") == pytest.approx(losses(stages[0][0], "trial_0000"), abs=1e-5)
 
 
+def test_many_short_passes_of_two_workers_learn_what_one_long_pass_of_one_worker_does(
+    stages: dict, tiny_model: Path, tmp_path
+) -> None:
+    settings = config(tiny_model, gradient_accumulation=4, tokens_per_pass=4096)
+    run_trials(settings, tmp_path, SCRIPT[:2], world_size=1)
+    assert losses(tmp_path, "trial_0000") == pytest.approx(losses(stages[0][0], "trial_0000"), abs=1e-5)
+
+
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_training_lowers_the_loss(stages: dict, stage: int) -> None:
     first, *_, last = losses(stages[stage][0], "trial_0001")

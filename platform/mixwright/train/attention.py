@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixwright.train.packing import Packed
+from mixwright.train.packing import Packed, RowGroup
 
 IMPLEMENTATION = "mixwright_packed"
 
@@ -25,17 +25,22 @@ IMPLEMENTATION = "mixwright_packed"
 def packed_attention(q_NHD: torch.Tensor, k_NKD: torch.Tensor, v_NKD: torch.Tensor, packed: Packed, scale: float) -> torch.Tensor:
     """Attention output of each node, (N, H, D)."""
     if q_NHD.device.type == "cpu":
-        return _CpuAttention.apply(q_NHD, k_NKD, v_NKD, packed.paths_BT, packed.first_N, scale)  # type: ignore[no-any-return,no-untyped-call]
-    shape_BT, flat = packed.paths_BT.shape, packed.paths_BT.flatten()
+        return _CpuAttention.apply(q_NHD, k_NKD, v_NKD, packed.groups, scale)  # type: ignore[no-any-return,no-untyped-call]
+    return torch.cat([_torch_attention(q_NHD, k_NKD, v_NKD, group, scale) for group in packed.groups])
+
+
+def _torch_attention(q_NHD: torch.Tensor, k_NKD: torch.Tensor, v_NKD: torch.Tensor, group: RowGroup, scale: float) -> torch.Tensor:
+    """torch's own, with its flash kernels: the outputs of the group's new nodes."""
+    shape_BT, flat = group.paths_BT.shape, group.paths_BT.flatten()
     q_BHTD, k_BKTD, v_BKTD = (x[flat].unflatten(0, shape_BT).transpose(1, 2) for x in (q_NHD, k_NKD, v_NKD))
     out_BHTD = nn.functional.scaled_dot_product_attention(
         q_BHTD, k_BKTD, v_BKTD, is_causal=True, scale=scale, enable_gqa=q_NHD.shape[1] != k_NKD.shape[1]
     )
-    return out_BHTD.transpose(1, 2).flatten(0, 1)[packed.first_N]
+    return out_BHTD.transpose(1, 2).flatten(0, 1)[group.first_n]
 
 
 class _CpuAttention(torch.autograd.Function):
-    """Batched matrix products with the query heads of a key head one under the other.
+    """Batched matrix products with the query heads of a key head one under the other, group by group.
 
     torch's flash kernel for processors takes two to four times as long at the lengths of instruction data, most of it in the
     backward pass (measured at 80 to 512 tokens in bf16).
@@ -47,52 +52,67 @@ class _CpuAttention(torch.autograd.Function):
         q_NHD: torch.Tensor,
         k_NKD: torch.Tensor,
         v_NKD: torch.Tensor,
-        paths_BT: torch.Tensor,
-        first_N: torch.Tensor,
+        groups: tuple[RowGroup, ...],
         scale: float,
     ) -> torch.Tensor:
-        (rows, length), (_, heads, width), groups = paths_BT.shape, q_NHD.shape, k_NKD.shape[1]
-        of_queries, of_keys = _laid_out(paths_BT, heads), _laid_out(paths_BT, groups)
-        q = _heads_of(q_NHD, of_queries).view(rows * groups, -1, width)
-        k, v = (_heads_of(x_NKD, of_keys).view(rows * groups, length, width) for x_NKD in (k_NKD, v_NKD))
-        mask = q.new_full((length, length), -math.inf).triu_(1).repeat(heads // groups, 1)
-        weights = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
-        of_nodes = (first_N // length * heads * length + first_N % length)[:, None] + torch.arange(0, heads * length, length)
-        ctx.save_for_backward(q, k, v, weights, of_nodes, of_keys)
-        ctx.scale = scale
-        return (weights @ v).view(-1, width)[of_nodes.flatten()].view(-1, heads, width)
+        (_, heads, width), key_heads = q_NHD.shape, k_NKD.shape[1]
+        outputs, saved = [], []
+        for group in groups:
+            rows, length = group.paths_BT.shape
+            q = _heads_of(q_NHD, _laid_out(group, heads)).view(rows * key_heads, -1, width)
+            k, v = (_heads_of(x_NKD, _laid_out(group, key_heads)).view(rows * key_heads, length, width) for x_NKD in (k_NKD, v_NKD))
+            mask = q.new_full((length, length), -math.inf).triu_(1).repeat(heads // key_heads, 1)
+            weights = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
+            outputs.append((weights @ v).view(-1, width)[_of_new_nodes(group, heads)])
+            saved += [q, k, v, weights]
+        ctx.save_for_backward(*saved)
+        ctx.groups, ctx.scale, ctx.key_shape = groups, scale, k_NKD.shape
+        return torch.cat(outputs).view(-1, heads, width)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (d_out_NHD,) = gradients
-        q, k, v, weights, of_nodes, of_keys = ctx.saved_tensors
-        nodes, heads, width = d_out_NHD.shape
-        d_out = torch.zeros_like(q).view(-1, width)
-        d_out[of_nodes.flatten()] = d_out_NHD.reshape(-1, width)
-        d_out = d_out.view(q.shape)
-        d_scores = torch._softmax_backward_data(d_out @ v.transpose(1, 2), weights, -1, weights.dtype)
-        # A node's query counts where it stands first; its key and value serve every row that runs through it.
-        d_q_NHD = (d_scores @ k).view(-1, width)[of_nodes.flatten()].mul_(ctx.scale).view(nodes, heads, width)
-        d_k, d_v = (d_scores.transpose(1, 2) @ q).mul_(ctx.scale), weights.transpose(1, 2) @ d_out
-        groups = heads * k.shape[1] // q.shape[1]
-        d_k_NKD, d_v_NKD = (_summed(gradient, of_keys, nodes, groups) for gradient in (d_k, d_v))
-        return d_q_NHD, d_k_NKD, d_v_NKD, None, None, None
+        (_, heads, width), (nodes, key_heads, _) = d_out_NHD.shape, ctx.key_shape
+        saved, parts = ctx.saved_tensors, d_out_NHD.split([len(group.first_n) for group in ctx.groups])
+        # A node's query counts where it stands first; its key and value serve every row that runs through it, summed in fp32.
+        d_q = []
+        d_k_flat, d_v_flat = torch.zeros((2, nodes * key_heads, width), dtype=torch.float32)
+        for group, d_new, (q, k, v, weights) in zip(ctx.groups, parts, zip(*[iter(saved)] * 4, strict=True), strict=True):
+            of_new, of_keys = _of_new_nodes(group, heads), _laid_out(group, key_heads)
+            d_out = torch.zeros_like(q).view(-1, width)
+            d_out[of_new] = d_new.reshape(-1, width)
+            d_out = d_out.view(q.shape)
+            d_scores = torch._softmax_backward_data(d_out @ v.transpose(1, 2), weights, -1, weights.dtype)
+            d_q.append((d_scores @ k).view(-1, width)[of_new])
+            d_k_flat.index_add_(0, of_keys, (d_scores.transpose(1, 2) @ q).view(-1, width).float())
+            d_v_flat.index_add_(0, of_keys, (weights.transpose(1, 2) @ d_out).view(-1, width).float())
+        d_q_NHD = torch.cat(d_q).mul_(ctx.scale).view(d_out_NHD.shape)
+        d_k_NKD, d_v_NKD = (flat.to(d_out_NHD.dtype).view(ctx.key_shape) for flat in (d_k_flat.mul_(ctx.scale), d_v_flat))
+        return d_q_NHD, d_k_NKD, d_v_NKD, None, None
 
 
-def _laid_out(paths_BT: torch.Tensor, heads: int) -> torch.Tensor:
+def _laid_out(group: RowGroup, heads: int) -> torch.Tensor:
     """Where, among (node, head), what stands at (row, head, token) is found; one dimension."""
-    return (paths_BT[:, None, :] * heads + torch.arange(heads)[:, None]).flatten()
+    key = ("rows", heads)
+    if key not in group.laid_out:
+        group.laid_out[key] = (group.paths_BT[:, None, :] * heads + torch.arange(heads)[:, None]).flatten()
+    found: torch.Tensor = group.laid_out[key]
+    return found
+
+
+def _of_new_nodes(group: RowGroup, heads: int) -> torch.Tensor:
+    """Where, among (row, head, token), what belongs to (new node, head) is found; one dimension."""
+    key = ("new nodes", heads)
+    if key not in group.laid_out:
+        length = group.paths_BT.shape[1]
+        starts_n = group.first_n // length * heads * length + group.first_n % length
+        group.laid_out[key] = (starts_n[:, None] + torch.arange(0, heads * length, length)).flatten()
+    found: torch.Tensor = group.laid_out[key]
+    return found
 
 
 def _heads_of(x_NHD: torch.Tensor, laid_out: torch.Tensor) -> torch.Tensor:
     return x_NHD.reshape(-1, x_NHD.shape[-1])[laid_out]
-
-
-def _summed(gradient: torch.Tensor, laid_out: torch.Tensor, nodes: int, heads: int) -> torch.Tensor:
-    """A gradient a node, summed in fp32 over the rows that run through it."""
-    width = gradient.shape[-1]
-    summed = torch.zeros((nodes * heads, width), dtype=torch.float32)
-    return summed.index_add_(0, laid_out, gradient.reshape(-1, width).float()).to(gradient.dtype).view(nodes, heads, width)
 
 
 def _registered(module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> tuple[Any, None]:
