@@ -25,6 +25,7 @@ clock starts, and each side takes a step on other rows first.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import multiprocessing
@@ -46,7 +47,7 @@ from common import Measurement, Outcome, T, arguments, load, publish, speedup
 from mixwright import models
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import prepare, tokenize
-from mixwright.errors import run_job
+from mixwright.errors import ConfigError, run_job
 from mixwright.mixture import build_mixture
 from mixwright.prompts import Rendered
 from mixwright.scenarios import load_scenario
@@ -63,6 +64,7 @@ WHAT = "rows"
 OURS, OURS_ALONE = "mixwright", "mixwright one worker"
 TRAINER, TRL, TRL_PACKING = "transformers.Trainer", "trl.SFTTrainer", "trl.SFTTrainer packing"
 ROWS, WARM_ROWS = 96, 8
+QUICK_ROWS, QUICK_WARM_ROWS = 16, 2
 BATCH, ACCUMULATION = 8, 4
 """Rows a pass and passes a step of the stock trainers. Ours gets the same rows a step and cuts passes by tokens."""
 TOKENS_PER_PASS = 1200
@@ -94,8 +96,9 @@ class Trained:
 def main() -> int:
     options = arguments("A training step beside the stock trainers and the machine's limit.")
     before = load()
+    check_rivals()
     quiet()
-    task = make_task(ROWS // 6 if options.quick else ROWS)
+    task = make_task(QUICK_ROWS, QUICK_WARM_ROWS) if options.quick else make_task(ROWS, WARM_ROWS)
     measured: list[Measurement] = []
     rates: list[float] = []
     differences: list[float] = []
@@ -147,6 +150,16 @@ def seconds_of(measured: Sequence[Measurement], side: str) -> list[float]:
     return [row.seconds for row in measured if row.side == side]
 
 
+def check_rivals() -> None:
+    """Says what to install.
+
+    Raises:
+        ConfigError: a rival is not there.
+    """
+    if importlib.util.find_spec("trl") is None:
+        raise ConfigError("benchmarks/train_step.py: trl is not installed; run `make setup-dev`, or pip install trl")
+
+
 def quiet() -> None:
     """Trainers log a line a step and warn of much that is meant here."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -160,11 +173,11 @@ def quiet() -> None:
     transformers.logging.disable_progress_bar()
 
 
-def make_task(rows: int) -> Task:
-    """Mixed rows of the embedded corpus, half generic; as many more to warm up on."""
+def make_task(rows: int, warm_rows: int) -> Task:
+    """Mixed rows of the embedded corpus, half generic; others to warm up on."""
     settings = {
         "name": "train-step",
-        "mixture": {"size": rows + WARM_ROWS},
+        "mixture": {"size": rows + warm_rows},
         "train": {"micro_batch_size": BATCH, "learning_rate": 2e-4, "schedule": "linear", "warmup_fraction": 0.0},
     }
     config = SweepConfig.model_validate(settings)
