@@ -45,14 +45,15 @@ from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import run_job
 from mixwright.mixture import build_mixture
+from mixwright.prompts import Rendered, render
 from mixwright.records import GENERIC, Example, Objectives, TrialRecord
-from mixwright.scenarios import Scenario
+from mixwright.scenarios import Scenario, wording
 from mixwright.search import sweep
 from mixwright.search.cluster import connected
 from mixwright.store.runs import open_run
 from mixwright.testing import make_tiny_model
 from mixwright.train.loop import rate_factor
-from mixwright.train.resident import Evaluation, Setup, render_example
+from mixwright.train.resident import Evaluation, Setup
 
 OURS, RIVAL = "mixwright", "ray pattern"
 RUNGS = (0.25, 0.5, 1.0)
@@ -149,7 +150,13 @@ class HeldOutLoss:
 
 
 def held_out_rows(tokenizer: Any, examples: Sequence[Example]) -> list[Any]:
-    return [render_example(tokenizer, SCENARIO, example, 0) for example in examples]
+    return [rendered(tokenizer, example) for example in examples]
+
+
+def rendered(tokenizer: Any, example: Example) -> Rendered:
+    """A row with the wording that the seed binds to it, as a sweep's table of tokens has it."""
+    instruction = example.instruction or wording(SCENARIO.task(example.task), example.id, evaluation=False, seed=0)
+    return render(tokenizer, instruction, example.text, example.references[0])
 
 
 def held_out_loss(model: Any, rows: Sequence[Any]) -> float:
@@ -391,7 +398,7 @@ def train_worker(config: dict[str, Any]) -> None:
     model = get_peft_model(base, lora)
 
     mixture = build_mixture(data.train, trial.mixture, SCENARIO.seen, seed=0, order_seed=0, token_count=lambda example: 1)
-    rows = [render_example(tokenizer, SCENARIO, example, 0) for example in mixture.rows]
+    rows = [rendered(tokenizer, example) for example in mixture.rows]
     held_out = held_out_rows(tokenizer, data.dev[TASK])
     batch = MICRO_BATCH * WORKERS
     steps = -(-len(rows) // batch)

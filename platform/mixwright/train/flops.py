@@ -25,8 +25,8 @@ FROZEN, LEARNED = 4, 6
 ATTENTION = 12
 """Operations for each layer, each unit of width and each pair of tokens of a row."""
 
-UTILISATION = 0.36
-"""Share of the measured peak that a training step is taken to reach, for estimates: the last figure of benchmarks/README.md."""
+UTILISATION = 0.5
+"""Share of the measured peak that a step is taken to reach, for estimates: `fraction_of_matmul_limit` of benchmarks/README.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
