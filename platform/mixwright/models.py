@@ -252,6 +252,11 @@ def _prepared(base: Any) -> Any:
     return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
 
 
+def causal_lm(model: Any) -> Any:
+    """The causal LM within a PEFT model, or a plain one itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def saved_adapter(config: ModelConfig) -> Path:
     """The folder of `model.adapter`, which is complete and holds a LoRA adapter.
 

@@ -45,7 +45,7 @@ def set_compiled(model: Any, *, compiled: bool) -> None:
 
 
 def _layers(model: Any) -> Any:
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = models.causal_lm(model)
     return causal.get_decoder().layers
 
 
@@ -120,7 +120,7 @@ def _pass_through(loss: ResponseLoss, rows: Sequence[Rendered], device: str) -> 
     """Forward and backward, as the loop does it."""
     import torch
 
-    causal = loss.model.get_base_model() if hasattr(loss.model, "get_base_model") else loss.model
+    causal = models.causal_lm(loss.model)
     with packed_rows_seen_by(causal):
         loss(pack(rows, device)).backward()
     loss.model.zero_grad(set_to_none=True)

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixwright.models import causal_lm
+
 FROZEN, LEARNED = 4, 6
 """Operations a token for each parameter of a matrix, forward and backward together."""
 ATTENTION = 12
@@ -59,7 +61,7 @@ def model_flops(model: Any) -> ModelFlops:
     """
     from torch import nn
 
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = causal_lm(model)
     output = causal.get_output_embeddings()
     inside = [module for module in causal.modules() if isinstance(module, nn.Linear) and module is not output]
     settings = causal.config

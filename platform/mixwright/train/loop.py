@@ -17,6 +17,7 @@ from typing import Any
 
 from mixwright.config import SweepConfig, TrainConfig
 from mixwright.errors import TrainError
+from mixwright.models import causal_lm
 from mixwright.prompts import Rendered
 from mixwright.train import batches, workers, zero
 from mixwright.train.attention import packed_rows_seen_by
@@ -90,7 +91,7 @@ def train_until(trial: Trial, last_step: int) -> float:
     Raises:
         TrainError: the loss is not a finite number, or a step had nothing to learn.
     """
-    causal = trial.model.get_base_model() if hasattr(trial.model, "get_base_model") else trial.model
+    causal = causal_lm(trial.model)
     with packed_rows_seen_by(causal):
         return _take_steps(trial, last_step)
 

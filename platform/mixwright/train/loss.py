@@ -6,18 +6,16 @@ small model's work, and its fp32 logits are most of the memory.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mixwright.models import causal_lm
 from mixwright.train.fused_llama import FusedLlama, Unfit
 from mixwright.train.kernels import FrozenHeadLoss, chunk_size
 from mixwright.train.packing import Packed
-
-logger = logging.getLogger(__name__)
 
 
 class ResponseLoss(nn.Module):
@@ -42,7 +40,7 @@ class ResponseLoss(nn.Module):
 
     def forward(self, packed: Packed) -> torch.Tensor:
         """Sum of the negative log-likelihood over the learned tokens, nats, a scalar in fp32."""
-        causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        causal = causal_lm(self.model)
         hidden_MC = self._hidden(causal, packed)
         head = causal.get_output_embeddings()
         if self._fused and isinstance(head, nn.Linear) and head.bias is None:
