@@ -2,11 +2,13 @@
 
     python benchmarks/train_step.py [--quick] [--rounds N] [--json]
 
-speedup_over_trainer         Rival: `transformers.Trainer`, rows padded to the longest of their batch, prompt tokens masked.
-..._over_trainer_one_worker  Ours as one worker with all cores, beside the same rival. Elsewhere ours is two workers of one core
-                             each, as a sweep uses two cores; the stock trainers run as they come, in one process.
-speedup_over_trl             Rival: TRL's `SFTTrainer` as it comes, which recomputes activations.
+speedup_over_trainer         Rival: `transformers.Trainer` as it comes: the model from its folder, rows padded to the longest of their
+                             batch, prompt tokens masked. The embedded model's folder holds fp32 weights, so it trains by autocast.
+speedup_over_trl             Rival: TRL's `SFTTrainer` as it comes: given the folder, it loads fp32, and it recomputes activations.
 speedup_over_trl_packing     Rival: the same with `packing=True`.
+..._bf16_weights             The first two rivals with weights loaded in bf16 by hand, as ours has them: what is left is the loop's.
+..._over_trainer_one_worker  Ours as one worker with all cores, beside the first rival. Elsewhere ours is two workers of one core
+                             each, as a sweep uses two cores; the stock trainers run in one process.
 fraction_of_matmul_limit     The limit is the time that the frozen base's matrix products take at `matmul_gflops`: 4 FLOPs a weight
                              (forward, and the gradient of the input) for every token that has to be computed, the output
                              matrix at learned tokens alone. A prefix that rows of a pass share has to be computed once, a row's
@@ -14,8 +16,8 @@ fraction_of_matmul_limit     The limit is the time that the frozen base's matrix
                              adapters, attention, norms, the optimiser and Python are what the fraction lacks to 1.
 fraction_counting_all_tokens The same limit for every token of the rows, as if nothing could be shared: may pass 1.
 matmul_gflops                The peak of square matrix products in the run's dtype on all cores, measured before each round.
-loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s over the steps of a curve with
-                             the same rows in the same order, nats a token: what rounding to bf16 makes of equal arithmetic.
+loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s on bf16 weights over the steps of a
+                             curve with the same rows in the same order, nats a token: what rounding makes of equal arithmetic.
 real_tokens_per_second...    Tokens of the rows, not padding, a second of wall time, with optimiser steps.
 
 All sides train a LoRA of rank 16 on all linear layers of the embedded model with AdamW and gradient clipping, on the same mixed
@@ -51,7 +53,7 @@ from mixwright.errors import ConfigError, run_job
 from mixwright.mixture import build_mixture
 from mixwright.prompts import Rendered
 from mixwright.scenarios import load_scenario
-from mixwright.train import batches, loop
+from mixwright.train import batches, loop, prepacked
 from mixwright.train.checkpoint import TrialProgress
 from mixwright.train.flops import model_flops
 from mixwright.train.hardware import keep_freed_memory, peak_flops
@@ -63,7 +65,8 @@ from mixwright.train.resident import ADAPTER
 WHAT = "rows"
 OURS, OURS_ALONE = "mixwright", "mixwright one worker"
 TRAINER, TRL, TRL_PACKING = "transformers.Trainer", "trl.SFTTrainer", "trl.SFTTrainer packing"
-ROWS, WARM_ROWS = 96, 8
+TRAINER_BF16, TRL_BF16 = f"{TRAINER} bf16 weights", f"{TRL} bf16 weights"
+ROWS, WARM_ROWS = 96, 32
 QUICK_ROWS, QUICK_WARM_ROWS = 16, 2
 BATCH, ACCUMULATION = 8, 4
 """Rows a pass and passes a step of the stock trainers. Ours gets the same rows a step and cuts passes by tokens."""
@@ -106,7 +109,7 @@ def main() -> int:
         rates.append(in_own_process(peak_flops, task.precision, "cpu"))
         runs = {side: in_own_process(run_side, side, task) for side in SIDES}
         measured += [Measurement(what=WHAT, side=side, round=number, seconds=trained.seconds) for side, trained in runs.items()]
-        pairs = zip(runs[OURS].losses, runs[TRAINER].losses, strict=True)
+        pairs = zip(runs[OURS].losses, runs[TRAINER_BF16].losses, strict=True)
         differences.append(max(abs(ours - theirs) for ours, theirs in pairs))
     publish(Outcome(figures=figures(task, measured, rates, max(differences)), rows=measured), before, as_json=options.json)
     return 0
@@ -134,6 +137,8 @@ def figures(task: Task, measured: Sequence[Measurement], rates: Sequence[float],
         "speedup_over_trainer_one_worker": speedup(measured, OURS_ALONE, TRAINER, WHAT),
         "speedup_over_trl": speedup(measured, OURS, TRL, WHAT),
         "speedup_over_trl_packing": speedup(measured, OURS, TRL_PACKING, WHAT),
+        "speedup_over_trainer_bf16_weights": speedup(measured, OURS, TRAINER_BF16, WHAT),
+        "speedup_over_trl_bf16_weights": speedup(measured, OURS, TRL_BF16, WHAT),
         "fraction_of_matmul_limit": median(needed / rate / seconds for rate, seconds in zip(rates, ours, strict=True)),
         "fraction_counting_all_tokens": median(shared_nothing / rate / seconds for rate, seconds in zip(rates, ours, strict=True)),
         "matmul_gflops": median(rates) / 1e9,
@@ -198,8 +203,8 @@ def passes(task: Task) -> list[Packed]:
     packed = []
     for step in range(batches.steps_in(len(task.rows), BATCH * ACCUMULATION)):
         positions = batches.rows_of_step(step, len(task.rows), BATCH * ACCUMULATION)
-        lengths = [len(task.rows[position].token_ids) for position in positions]
-        for own in batches.passes_of_step(positions, lengths, 2, TOKENS_PER_PASS):
+        tokens = [task.rows[position].token_ids for position in positions]
+        for own in batches.passes_of_step(positions, tokens, 2, TOKENS_PER_PASS):
             packed += [pack([task.rows[position] for position in rows], "cpu") for rows in own if rows]
     return packed
 
@@ -273,6 +278,7 @@ def work(task: Task, folder: str, rank: int, world_size: int, threads: int) -> T
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size, init_method=f"file://{folder}/group")
     train = {"micro_batch_size": BATCH, "gradient_accumulation": ACCUMULATION // world_size, "tokens_per_pass": TOKENS_PER_PASS}
+    train["prepack"] = prepacked.available(task.precision, "cpu")  # what a sweep's `auto` comes to on such a processor
     config = task.config.with_values({f"train.{key}": value for key, value in train.items()})
     warm = with_engine(adapted_model(task), config, task, task.warm_rows, Path(folder), "warm")
     loop.train_until(warm, warm.total_steps)
@@ -315,10 +321,20 @@ def losses_in(path: Path) -> tuple[float, ...]:
     return tuple(json.loads(line)["loss"] for line in path.read_text(encoding="utf-8").splitlines())
 
 
-def train_trainer(task: Task) -> Trained:
-    """transformers' Trainer, as its documentation has it for causal LMs with masked prompts."""
+def train_trainer(task: Task, *, in_precision: bool = False) -> Trained:
+    """transformers' Trainer, as its documentation has it for causal LMs with masked prompts.
+
+    Args:
+        in_precision: weights in the run's dtype, instead of the one they are saved in.
+    """
     from torch.utils.data import SequentialSampler
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+    from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    def model() -> Any:
+        if in_precision:
+            return adapted_model(task)
+        base = AutoModelForCausalLM.from_pretrained(models.base_folder(task.config.model))
+        return models.with_adapter(base, task.config.lora, name=ADAPTER, seed=0)
 
     class InOrder(Trainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -328,7 +344,7 @@ def train_trainer(task: Task) -> Trained:
 
     def build(rows: Sequence[Rendered], folder: str) -> Any:
         return InOrder(
-            model=adapted_model(task),
+            model=model(),
             args=TrainingArguments(**arguments_of(task, folder), logging_steps=1),
             train_dataset=[labelled(row) for row in rows],
             data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
@@ -337,8 +353,12 @@ def train_trainer(task: Task) -> Trained:
     return timed_training(task, build)
 
 
-def train_trl(task: Task, *, packing: bool = False) -> Trained:
-    """TRL's SFTTrainer with its own defaults, on rows that are tokenised already."""
+def train_trl(task: Task, *, packing: bool = False, in_precision: bool = False) -> Trained:
+    """TRL's SFTTrainer with its own defaults, on rows that are tokenised already.
+
+    Args:
+        in_precision: weights in the run's dtype, instead of TRL's choice.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -350,12 +370,11 @@ def train_trl(task: Task, *, packing: bool = False) -> Trained:
     tokenizer = models.load_tokenizer(task.config.model)
 
     def build(rows: Sequence[Rendered], folder: str) -> Any:
-        import torch
-
-        base = models.load_base(task.config.model, torch.bfloat16 if task.precision == "bf16" else torch.float32)
+        dtype = "bfloat16" if task.precision == "bf16" else "float32"
+        loading = {"model_init_kwargs": {"dtype": dtype}} if in_precision else {}
         return SFTTrainer(
-            model=base.model,
-            args=SFTConfig(**arguments_of(task, folder), packing=packing, completion_only_loss=True),
+            model=str(models.base_folder(task.config.model)),
+            args=SFTConfig(**arguments_of(task, folder), packing=packing, completion_only_loss=True, **loading),
             train_dataset=Dataset.from_list([completion_masked(row) for row in rows]),
             processing_class=tokenizer,
             peft_config=adapters,
@@ -415,12 +434,24 @@ def train_trl_packing(task: Task) -> Trained:
     return train_trl(task, packing=True)
 
 
+def train_trainer_in_precision(task: Task) -> Trained:
+    """transformers' Trainer with weights in the run's dtype."""
+    return train_trainer(task, in_precision=True)
+
+
+def train_trl_in_precision(task: Task) -> Trained:
+    """TRL's with weights in the run's dtype."""
+    return train_trl(task, in_precision=True)
+
+
 SIDES: dict[str, Callable[[Task], Trained]] = {
     OURS: train_ours,
     OURS_ALONE: train_ours_alone,
     TRAINER: train_trainer,
     TRL: train_trl,
     TRL_PACKING: train_trl_packing,
+    TRAINER_BF16: train_trainer_in_precision,
+    TRL_BF16: train_trl_in_precision,
 }
 
 

@@ -140,8 +140,9 @@ class TrainConfig(Settings):
     gradient_accumulation: Positive = 1
     """Forward passes of such rows that a worker makes for one optimiser step; global batch = micro x accumulation x workers."""
     tokens_per_pass: Positive | None = None
-    """Passes are cut by tokens: a worker's rows of a step go into as few as hold at most this many each, whatever number of rows
-    that is. None: micro_batch_size x model.max_length. What a step learns does not hang on it, only memory and speed do."""
+    """Passes are cut by tokens that have to be computed: a worker's rows of a step go into as few as hold at most this many each,
+    whatever number of rows that is. None: micro_batch_size x model.max_length. What a step learns does not hang on it, only memory
+    and speed do."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
     """Peak rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -166,6 +167,9 @@ class TrainConfig(Settings):
     compile: bool | Literal["auto"] = "auto"
     """torch.compile for the decoder layers. auto: where its measured gain over the run is worth its measured cost, a minute or so a
     worker process. Not with ZeRO 3."""
+    prepack: bool | Literal["auto"] = "auto"
+    """Processors: keep frozen weights also in the layout of their products, for two copies more of the layers' matrices. auto: in
+    bf16, where that is measured to be faster and the copies take a small part of the free memory."""
     seed: int | None = None
     """Seed of adapter start, data order and dropout; None: search.seed. Searched, it repeats a point over seeds: which rows are
     learned and which are evaluated stays with search.seed."""
@@ -462,7 +466,7 @@ class SweepConfig(Settings):
 
     @property
     def tokens_per_pass(self) -> int:
-        """The most tokens of one forward pass of one worker, but for a single longer row."""
+        """The most computed tokens of one forward pass of one worker, but for a single longer row."""
         return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
 
     def _problems_of_searched_decoding(self) -> Iterator[str]:

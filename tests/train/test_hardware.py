@@ -143,12 +143,12 @@ def test_compiling_is_chosen_where_its_gain_over_the_run_is_more_than_its_cost(
 
 @pytest.mark.usefixtures("machine")
 def test_what_the_user_has_set_stands_and_one_line_says_all(tiny_model: Path) -> None:
-    settings = config(tiny_model, precision="fp32", compile=True, activation_checkpointing=True)
+    settings = config(tiny_model, precision="fp32", compile=True, activation_checkpointing=True, prepack=False)
     found = chosen(settings)
     assert found.applied_to(settings) == settings
     assert found.line == (
         "fp32, as configured; matrix products reach 1,000 GFLOP/s a worker; torch.compile on (as configured); "
-        "activation checkpointing on (as configured)"
+        "activation checkpointing on (as configured); prepacked weights off (as configured)"
     )
 
 
@@ -157,6 +157,7 @@ def test_no_option_is_left_open_once_choices_are_applied(tiny_model: Path) -> No
     settings = config(tiny_model)
     train = chosen(settings).applied_to(settings).train
     assert (train.precision, train.compile, train.activation_checkpointing) == ("bf16", False, False)
+    assert train.prepack != "auto"
 
 
 def test_a_trial_s_tokens_are_guessed_from_characters_within_the_mixture() -> None:
@@ -204,3 +205,21 @@ def test_the_gain_of_compiling_is_measured_on_a_layer(tiny_model: Path) -> None:
     gain = compiling.measure_gain(config(tiny_model), "fp32", "cpu")
     assert gain.speedup > 0
     assert gain.cost_s > 0
+
+
+@pytest.mark.usefixtures("machine")
+def test_weights_are_prepacked_where_that_is_faster_and_fits(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices.prepacked, "available", lambda precision, device: True)
+    monkeypatch.setattr(choices.prepacked, "measure_gain", lambda outputs, inputs: 1.2)
+    found = chosen(config(tiny_model))
+    assert found.prepack.on
+    assert "1.20 x" in found.line
+    assert found.applied_to(config(tiny_model)).train.prepack is True
+    assert not chosen(config(tiny_model, prepack=False)).prepack.on
+    assert not chosen(config(tiny_model, zero_stage=3)).prepack.on
+    monkeypatch.setattr(choices.prepacked, "measure_gain", lambda outputs, inputs: 0.9)
+    assert not chosen(config(tiny_model)).prepack.on
+    assert chosen(config(tiny_model, prepack=True)).prepack.on
+    monkeypatch.setattr(choices.prepacked, "measure_gain", lambda outputs, inputs: 1.2)
+    monkeypatch.setattr(choices.hardware, "free_gib", lambda device, share: 1e-6)
+    assert "GiB free" in chosen(config(tiny_model)).prepack.reason

@@ -14,6 +14,7 @@ from torch import nn
 from mixwright import models
 from mixwright.config import LoraConfig, ModelConfig
 from mixwright.prompts import Rendered
+from mixwright.train import prepacked
 from mixwright.train.attention import packed_rows_seen_by
 from mixwright.train.fused_llama import FusedLlama, Unfit, stacked
 from mixwright.train.kernels import FrozenHeadLoss, chunk_size
@@ -102,9 +103,20 @@ def test_rows_of_unlike_lengths_are_laid_out_apart_and_share_their_prefixes() ->
     long, short = tuple(range(1, 31)), tuple(range(1, 11))
     rows = [Rendered(token_ids=(*tokens, 100 + index), prompt_length=5) for tokens in (long, short) for index in range(4)]
     trie = pack(rows, "cpu")
-    assert [tuple(group.paths_BT.shape) for group in trie.groups] == [(4, 30), (4, 10)]
-    assert [len(group.first_n) for group in trie.groups] == [30, 0]
-    assert trie.groups[1].paths_BT[3].tolist() == list(range(10))
+    assert [tuple(group.paths_BT.shape) for group in trie.groups] == [(1, 10), (4, 30)], "the short rows' nodes all stand there"
+    assert [(group.known, len(group.first_n)) for group in trie.groups] == [(0, 10), (10, 20)]
+
+
+def test_queries_are_asked_once_of_what_all_rows_begin_with(tiny_model: Path) -> None:
+    start = tuple(range(5, 25))
+    rows = [Rendered(token_ids=(*start, *range(30 + 40 * index, 60 + 32 * index)), prompt_length=24) for index in range(4)]
+    trie = pack(rows, "cpu")
+    assert [group.known for group in trie.groups] == [0, 20]
+    asked = sum(len(group.paths_BT) * (group.paths_BT.shape[1] - group.known) for group in trie.groups)
+    assert asked < sum(len(row.token_ids) for row in rows)
+    model = adapted(tiny_model)
+    assert_equal(packed(model, rows), loss_and_gradients(model, lambda: one_by_one(model, rows)))
+    assert_equal(packed(model, rows, fused=False), loss_and_gradients(model, lambda: one_by_one(model, rows)))
 
 
 WAYS = [
@@ -134,6 +146,16 @@ def test_layers_without_an_adapter_go_the_fused_way_too(tiny_model: Path, module
     model, rows = adapted(tiny_model, target_modules=modules), made_up_rows()
     assert isinstance(FusedLlama.of(model, ADAPTER), FusedLlama)
     assert_equal(packed(model, rows), loss_and_gradients(model, lambda: one_by_one(model, rows)))
+
+
+@pytest.mark.skipif(not prepacked.available("bf16", "cpu"), reason="no bf16 products of oneDNN here")
+def test_prepacked_weights_learn_the_same_and_are_laid_out_once_for_all_trials(tiny_model: Path) -> None:
+    model, rows = adapted(tiny_model, torch.bfloat16), made_up_rows()
+    plain = packed(model, rows)
+    assert_equal(packed(model, rows, prepack=True), plain, tolerance=5e-3)
+    weights = [layer.gate_up.weight for layer in FusedLlama.of(model, ADAPTER, prepack=True)._layers]  # type: ignore[union-attr]
+    again = [layer.gate_up.weight for layer in FusedLlama.of(model, ADAPTER, prepack=True)._layers]  # type: ignore[union-attr]
+    assert all(one is other and one.forward is not None for one, other in zip(weights, again, strict=True))
 
 
 def test_full_tuning_goes_through_the_modules_with_equal_gradients(tiny_model: Path) -> None:

@@ -36,7 +36,7 @@ def _torch_attention(q_NHD: torch.Tensor, k_NKD: torch.Tensor, v_NKD: torch.Tens
     out_BHTD = nn.functional.scaled_dot_product_attention(
         q_BHTD, k_BKTD, v_BKTD, is_causal=True, scale=scale, enable_gqa=q_NHD.shape[1] != k_NKD.shape[1]
     )
-    return out_BHTD.transpose(1, 2).flatten(0, 1)[group.first_n]
+    return out_BHTD.transpose(1, 2)[:, group.known :].flatten(0, 1)[group.first_n]
 
 
 class _CpuAttention(torch.autograd.Function):
@@ -59,9 +59,9 @@ class _CpuAttention(torch.autograd.Function):
         outputs, saved = [], []
         for group in groups:
             rows, length = group.paths_BT.shape
-            q = _heads_of(q_NHD, _laid_out(group, heads)).view(rows * key_heads, -1, width)
+            q = _heads_of(q_NHD, _laid_out(group, heads, group.known)).view(rows * key_heads, -1, width)
             k, v = (_heads_of(x_NKD, _laid_out(group, key_heads)).view(rows * key_heads, length, width) for x_NKD in (k_NKD, v_NKD))
-            mask = q.new_full((length, length), -math.inf).triu_(1).repeat(heads // key_heads, 1)
+            mask = q.new_full((length - group.known, length), -math.inf).triu_(1 + group.known).repeat(heads // key_heads, 1)
             weights = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
             outputs.append((weights @ v).view(-1, width)[_of_new_nodes(group, heads)])
             saved += [q, k, v, weights]
@@ -91,11 +91,11 @@ class _CpuAttention(torch.autograd.Function):
         return d_q_NHD, d_k_NKD, d_v_NKD, None, None
 
 
-def _laid_out(group: RowGroup, heads: int) -> torch.Tensor:
-    """Where, among (node, head), what stands at (row, head, token) is found; one dimension."""
-    key = ("rows", heads)
+def _laid_out(group: RowGroup, heads: int, first: int = 0) -> torch.Tensor:
+    """Where, among (node, head), what stands at (row, head, token) is found, from token `first` on; one dimension."""
+    key = (f"from {first}", heads)
     if key not in group.laid_out:
-        group.laid_out[key] = (group.paths_BT[:, None, :] * heads + torch.arange(heads)[:, None]).flatten()
+        group.laid_out[key] = (group.paths_BT[:, None, first:] * heads + torch.arange(heads)[:, None]).flatten()
     found: torch.Tensor = group.laid_out[key]
     return found
 
@@ -104,7 +104,7 @@ def _of_new_nodes(group: RowGroup, heads: int) -> torch.Tensor:
     """Where, among (row, head, token), what belongs to (new node, head) is found; one dimension."""
     key = ("new nodes", heads)
     if key not in group.laid_out:
-        length = group.paths_BT.shape[1]
+        length = group.paths_BT.shape[1] - group.known
         starts_n = group.first_n // length * heads * length + group.first_n % length
         group.laid_out[key] = (starts_n[:, None] + torch.arange(0, heads * length, length)).flatten()
     found: torch.Tensor = group.laid_out[key]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.records import GENERIC, Example
-from mixwright.train import compiling, hardware
+from mixwright.train import compiling, hardware, prepacked
 from mixwright.train.flops import UTILISATION
 from mixwright.train.precision import PrecisionChoice, choose_precision
-from mixwright.train.sizes import ModelSizes, model_sizes, planned_flops, training_gib
+from mixwright.train.sizes import ModelSizes, model_sizes, planned_flops, prepacked_gib, training_gib
 
 MOST_MEMORY = 0.85
 """Share of the free memory that training may be estimated at; the estimate knows nothing of allocators and libraries."""
@@ -23,6 +23,8 @@ COMPILE_S = 60.0
 HIGHEST_GAIN = 0.25
 """What compiling the layers took, and the most of a step's time that it saved, where it was measured (benchmarks/README.md). A run
 that these could not help is spared the measurement, which costs one compilation more."""
+PREPACK_MEMORY = 0.1
+"""The share of the free memory that copies of frozen weights may take."""
 CHARACTERS_A_TOKEN = 4.0
 TEMPLATE_TOKENS = 30
 """For an estimate of a row's tokens before anything is tokenised."""
@@ -45,6 +47,7 @@ class Choices:
     """Of one worker in that precision, operations a second."""
     compile: Switch
     activation_checkpointing: Switch
+    prepack: Switch
 
     @property
     def line(self) -> str:
@@ -55,6 +58,7 @@ class Choices:
                 f"matrix products reach {self.peak_flops / 1e9:,.0f} GFLOP/s a worker",
                 f"torch.compile {self.compile.reason}",
                 f"activation checkpointing {self.activation_checkpointing.reason}",
+                f"prepacked weights {self.prepack.reason}",
             ]
         )
 
@@ -67,6 +71,7 @@ class Choices:
                 "train.precision": self.precision.precision,
                 "train.compile": self.compile.on,
                 "train.activation_checkpointing": self.activation_checkpointing.on,
+                "train.prepack": self.prepack.on,
             }
         )
 
@@ -82,11 +87,14 @@ def choose(config: SweepConfig, device: str, *, tokens: float, share: float) -> 
     peak = hardware.peak_flops(precision.precision, device)
     sizes = model_sizes(config)
     seconds = planned_flops(config, sizes).a_token * tokens / (peak * UTILISATION)
+    free = hardware.free_gib(device, share)
+    compiled = _compile(config, precision, device, seconds)
     return Choices(
         precision=precision,
         peak_flops=peak,
-        compile=_compile(config, precision, device, seconds),
-        activation_checkpointing=_activation_checkpointing(config, sizes, precision, hardware.free_gib(device, share)),
+        compile=compiled,
+        activation_checkpointing=_activation_checkpointing(config, sizes, precision, free),
+        prepack=_prepack(config, sizes, precision, device, free, compiled=compiled.on),
     )
 
 
@@ -124,6 +132,28 @@ def _activation_checkpointing(config: SweepConfig, sizes: ModelSizes, precision:
         figures += f", about {with_it:.1f} with it"
         figures += "" if with_it <= MOST_MEMORY * free else ": it may still not fit; lower train.micro_batch_size"
     return Switch(on=on, reason=f"{'on' if on else 'off'} ({figures})")
+
+
+def _prepack(
+    config: SweepConfig, sizes: ModelSizes, precision: PrecisionChoice, device: str, free: float, *, compiled: bool
+) -> Switch:
+    """On where the layers' products gain by it and two copies of their matrices are a small part of the free memory."""
+    setting = config.train.prepack
+    usable = prepacked.available(precision.precision, device)
+    if setting is False:
+        return Switch(on=False, reason="off (as configured)")
+    if config.model.tuning != "lora" or config.model.quantization != "none" or config.train.zero_stage == 3 or compiled:
+        return Switch(on=False, reason="off (they are our own pass's, which is not taken)")
+    if not usable:
+        return Switch(on=False, reason=f"off (no such products in {precision.precision} on this {device})")
+    if setting is True:
+        return Switch(on=True, reason="on (as configured)")
+    copies = prepacked_gib(sizes)
+    if copies > PREPACK_MEMORY * free:
+        return Switch(on=False, reason=f"off (two copies take {copies:.1f} GiB a worker of {free:.1f} GiB free)")
+    gain = prepacked.measure_gain(2 * sizes.inner, sizes.hidden)
+    on = gain > 1.0
+    return Switch(on=on, reason=f"{'on' if on else 'off'} (products at {gain:.2f} x the speed, {copies:.1f} GiB more a worker)")
 
 
 def rough_tokens(config: SweepConfig, data: PreparedData) -> float:

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from mixwright.train.attention import packed_attention
 from mixwright.train.kernels import AdaptedLinear, RmsNorm, Rotary, SwiGlu
 from mixwright.train.packing import Packed
+from mixwright.train.prepacked import FrozenWeight, prepacked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Unfit:
 class Product:
     """Linear layers with the same input, as one; some or all have adapters."""
 
-    weight_OC: torch.Tensor
+    weight: FrozenWeight
     """The frozen weights one under the other; the layers' own weights are views of it."""
     layers: tuple[Any, ...]
     """PEFT's LoRA layers among them."""
@@ -42,13 +43,13 @@ class Product:
 
     def __call__(self, x_NC: torch.Tensor) -> torch.Tensor:
         if not self.layers:
-            return nn.functional.linear(x_NC, self.weight_OC)
+            return nn.functional.linear(x_NC, self.weight.plain_OC)
         dropout = self.layers[0].lora_dropout[self.adapter]
         # One draw for layers that share their input, where PEFT draws for each: another stream of the same distribution.
         dropped_NC = dropout(x_NC) if isinstance(dropout, nn.Dropout) and dropout.training else None
         pairs = [getattr(layer, side)[self.adapter].weight.to(x_NC.dtype) for layer in self.layers for side in ("lora_A", "lora_B")]
         scale = self.layers[0].scaling[self.adapter]
-        return AdaptedLinear.apply(x_NC, dropped_NC, self.weight_OC, scale, self.spans, *pairs)  # type: ignore[no-any-return,no-untyped-call]
+        return AdaptedLinear.apply(x_NC, dropped_NC, self.weight, scale, self.spans, *pairs)  # type: ignore[no-any-return,no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +67,21 @@ class Layer:
 class FusedLlama:
     """The pass; made anew for each trial's adapter, on weights that stay."""
 
-    def __init__(self, causal: Any, adapter: str) -> None:
+    def __init__(self, causal: Any, adapter: str, *, prepack: bool) -> None:
         self._decoder = causal.get_decoder()
         config = causal.config
         self._epsilon: float = config.rms_norm_eps
         self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
         self._width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._layers = [_layer(module, adapter) for module in self._decoder.layers]
+        self._layers = [_layer(module, adapter, prepack=prepack) for module in self._decoder.layers]
 
     @classmethod
-    def of(cls, model: Any, adapter: str) -> FusedLlama | Unfit:
-        """The pass for `model`, or the reason why there is none."""
+    def of(cls, model: Any, adapter: str, *, prepack: bool = False) -> FusedLlama | Unfit:
+        """The pass for `model`, or the reason why there is none.
+
+        Args:
+            prepack: keep copies of frozen weights in the layout of their products.
+        """
         from peft import PeftModel
         from peft.tuners.lora import Linear
 
@@ -93,7 +98,7 @@ class FusedLlama:
             return Unfit(reason="its adapters are not plain low-rank pairs on plain weights")
         if any(parameter.requires_grad and ".lora_" not in name for name, parameter in model.named_parameters()):
             return Unfit(reason="more than adapters is tuned")
-        return cls(causal, adapter)
+        return cls(causal, adapter, prepack=prepack)
 
     def __call__(self, packed: Packed, *, recompute: bool) -> torch.Tensor:
         """Hidden states after the last norm, (M, C), of the nodes that predict a learned token.
@@ -137,24 +142,29 @@ def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, sin_N1D: torch.Tensor) -
     return Rotary.apply(x_NHD, cos_N1D, sin_N1D)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def _layer(module: Any, adapter: str) -> Layer:
+def _layer(module: Any, adapter: str, *, prepack: bool) -> Layer:
     attention, mlp = module.self_attn, module.mlp
+
+    def product(*modules: Any) -> Product:
+        return _product(modules, adapter, prepack=prepack)
+
     return Layer(
         attention_norm_C=module.input_layernorm.weight,
-        q_k_v=_product((attention.q_proj, attention.k_proj, attention.v_proj), adapter),
-        o=_product((attention.o_proj,), adapter),
+        q_k_v=product(attention.q_proj, attention.k_proj, attention.v_proj),
+        o=product(attention.o_proj),
         mlp_norm_C=module.post_attention_layernorm.weight,
-        gate_up=_product((mlp.gate_proj, mlp.up_proj), adapter),
-        down=_product((mlp.down_proj,), adapter),
+        gate_up=product(mlp.gate_proj, mlp.up_proj),
+        down=product(mlp.down_proj),
     )
 
 
-def _product(modules: Sequence[Any], adapter: str) -> Product:
+def _product(modules: Sequence[Any], adapter: str, *, prepack: bool) -> Product:
     frozen = [getattr(module, "base_layer", module).weight for module in modules]
     starts = [sum(len(weight) for weight in frozen[:index]) for index in range(len(frozen))]
     adapted = [index for index, module in enumerate(modules) if adapter in getattr(module, "lora_A", {})]
+    whole = stacked(frozen)
     return Product(
-        weight_OC=stacked(frozen),
+        weight=prepacked(frozen[0], whole) if prepack and adapted else FrozenWeight(plain_OC=whole),
         layers=tuple(modules[index] for index in adapted),
         spans=tuple((starts[index], len(frozen[index])) for index in adapted),
         adapter=adapter,

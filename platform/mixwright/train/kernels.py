@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixwright.train.prepacked import FrozenWeight
+
 LOGITS_BYTES = 64 * 2**20
 """Of the fp32 logits that stand at a time in the loss."""
 
@@ -21,8 +23,8 @@ LOGITS_BYTES = 64 * 2**20
 class AdaptedLinear(torch.autograd.Function):
     """Frozen products that share their input, some with a LoRA pair: y = x W' and, where one has a pair, + scale (x A') B'.
 
-    `apply(x_NC, dropped_NC, weight_OC, scale, spans, *pairs)`: `dropped_NC` is the adapters' input where it differs from x
-    (dropout), else None; `weight_OC` stacks the products; `pairs` is A_RC, B_OR of each adapted product, at least one, and
+    `apply(x_NC, dropped_NC, weight, scale, spans, *pairs)`: `dropped_NC` is the adapters' input where it differs from x
+    (dropout), else None; `weight` stacks the products; `pairs` is A_RC, B_OR of each adapted product, at least one, and
     `spans` says where its outputs stand: (first, width).
     """
 
@@ -31,24 +33,24 @@ class AdaptedLinear(torch.autograd.Function):
         ctx: Any,
         x_NC: torch.Tensor,
         dropped_NC: torch.Tensor | None,
-        weight_OC: torch.Tensor,
+        weight: FrozenWeight,
         scale: float,
         spans: tuple[tuple[int, int], ...],
         *pairs: torch.Tensor,
     ) -> torch.Tensor:
         inner, outer = torch.cat(pairs[::2]), pairs[1::2]
         narrow_NR = (x_NC if dropped_NC is None else dropped_NC) @ inner.t()
-        y_NO = x_NC @ weight_OC.t()
+        y_NO = weight.product(x_NC)
         for span, narrow, b in zip(spans, narrow_NR.chunk(len(outer), 1), outer, strict=True):
             y_NO.narrow(1, *span).addmm_(narrow, b.t(), alpha=scale)
-        ctx.save_for_backward(x_NC, dropped_NC, weight_OC, narrow_NR, inner, *outer)
-        ctx.scale, ctx.spans = scale, spans
+        ctx.save_for_backward(x_NC, dropped_NC, narrow_NR, inner, *outer)
+        ctx.weight, ctx.scale, ctx.spans = weight, scale, spans
         return y_NO
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         (d_y_NO,) = gradients
-        x_NC, dropped_NC, weight_OC, narrow_NR, inner, *outer = ctx.saved_tensors
+        x_NC, dropped_NC, narrow_NR, inner, *outer = ctx.saved_tensors
         parts = [d_y_NO.narrow(1, *span) for span in ctx.spans]
         d_narrow_NR = torch.empty_like(narrow_NR)
         for d_narrow, d_y, b in zip(d_narrow_NR.chunk(len(outer), 1), parts, outer, strict=True):
@@ -58,7 +60,7 @@ class AdaptedLinear(torch.autograd.Function):
         d_outer = [(d_y.t() @ narrow).mul_(ctx.scale) for d_y, narrow in zip(parts, narrow_NR.chunk(len(outer), 1), strict=True)]
         d_x_NC = d_dropped_NC = None
         if ctx.needs_input_grad[0]:
-            d_x_NC = d_y_NO @ weight_OC
+            d_x_NC = ctx.weight.gradient(d_y_NO)
             if dropped_NC is None:
                 d_x_NC.addmm_(d_narrow_NR, inner)
         if dropped_NC is not None and ctx.needs_input_grad[1]:
@@ -72,18 +74,19 @@ class SwiGlu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, -1)
-        return nn.functional.silu(gate).mul_(up)
+        activated = nn.functional.silu(gate)
+        ctx.save_for_backward(gate_up, activated)
+        return activated * up
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         (d_out,) = gradients
-        (gate_up,) = ctx.saved_tensors
+        gate_up, activated = ctx.saved_tensors
         gate, up = gate_up.chunk(2, -1)
         d_gate_up = torch.empty_like(gate_up)
         d_gate, d_up = d_gate_up.chunk(2, -1)
-        torch.mul(d_out, nn.functional.silu(gate), out=d_up)
+        torch.mul(d_out, activated, out=d_up)
         d_gate.copy_(torch.ops.aten.silu_backward(d_out * up, gate))
         return d_gate_up
 

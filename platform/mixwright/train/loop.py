@@ -61,7 +61,9 @@ def build_engine(model: Any, config: SweepConfig, precision: zero.Precision, tot
     compiled = train.compile is True  # an `auto` that nobody has settled counts as no
     set_compiled(model, compiled=compiled)
     fused = train.zero_stage < 3 and not compiled
-    loss = ResponseLoss(model, adapter=adapter, fused=fused, recompute=train.activation_checkpointing is True)
+    loss = ResponseLoss(
+        model, adapter=adapter, fused=fused, recompute=train.activation_checkpointing is True, prepack=train.prepack is True
+    )
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=train.learning_rate, weight_decay=train.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, total_steps, train))
@@ -105,12 +107,13 @@ def _take_steps(trial: Trial, last_step: int) -> float:
     for step in range(trial.progress.step, last_step):
         started = time.perf_counter()
         positions = batches.rows_of_step(step, len(trial.rows), trial.global_batch)
-        lengths = [len(trial.rows[position].token_ids) for position in positions]
+        tokens = [trial.rows[position].token_ids for position in positions]
+        lengths = [len(row) for row in tokens]
         learned = sum(lengths) - sum(trial.rows[position].prompt_length for position in positions)
         learning_rate = trial.engine.get_lr()[0]
 
         # DeepSpeed averages over workers; scaled back, the gradient is that of the mean over the step's learned tokens.
-        passes = batches.passes_of_step(positions, lengths, world, trial.config.tokens_per_pass)[rank]
+        passes = batches.passes_of_step(positions, tokens, world, trial.config.tokens_per_pass)[rank]
         own_loss, computed = torch.zeros((), device=trial.device), 0
         for number, own in enumerate(passes):
             trial.engine.set_gradient_accumulation_boundary(number == len(passes) - 1)

@@ -21,17 +21,20 @@ from mixwright.train.packing import Packed
 class ResponseLoss(nn.Module):
     """Wraps a causal LM (plain or PEFT) so that the engine's forward pass is the loss itself."""
 
-    def __init__(self, model: Any, *, adapter: str = "", fused: bool = True, recompute: bool = False) -> None:
+    def __init__(
+        self, model: Any, *, adapter: str = "", fused: bool = True, recompute: bool = False, prepack: bool = False
+    ) -> None:
         """
         Args:
             adapter: the one that is trained; unread where the whole model is.
             fused: take our own pass where the model allows it; False where its weights will be sharded.
             recompute: activation checkpointing.
+            prepack: our own pass keeps copies of frozen weights in the layout of their products.
         """
         super().__init__()
         self.model = model
         self._recompute = recompute
-        found = FusedLlama.of(model, adapter) if fused else Unfit(reason="its weights are sharded")
+        found = FusedLlama.of(model, adapter, prepack=prepack) if fused else Unfit(reason="it was not asked for")
         self._fused = found if isinstance(found, FusedLlama) else None
         self.way = "fused LLaMA pass" if isinstance(found, FusedLlama) else f"the model's own modules, since {found.reason}"
         if recompute and self._fused is None:

@@ -11,16 +11,20 @@ Legend: B rows, T tokens of the longest row, N nodes, M learned tokens.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mixwright.prompts import Rendered
+from mixwright.train.trie import Trie
 
 MOST_PADDING = 0.2
 """Of the longest row of a group; a row that is shorter by more than that opens another one."""
 FEWEST_ROWS = 4
 """Of a group, but the last: a few long products cost less than many short ones."""
+SHORTEST_START = 8
+"""Tokens that all rows must begin with for that start to be a group of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,8 +33,10 @@ class RowGroup:
 
     paths_BT: Any
     """Node of each row's tokens; past a row's end node 0 stands, which no token of the row looks at."""
+    known: int
+    """Leading columns whose nodes all have their output from earlier groups: keys and values here, but no queries."""
     first_n: Any
-    """Where in the flattened `paths_BT` each node stands that no row of an earlier group runs through, in the nodes' order."""
+    """Where in the flattened `paths_BT[:, known:]` each node stands that no earlier group runs through, in the nodes' order."""
 
     @functools.cached_property
     def laid_out(self) -> dict[tuple[str, int], Any]:
@@ -63,33 +69,46 @@ def pack(rows: Sequence[Rendered], device: str) -> Packed:
     """
     import torch
 
-    node_of: dict[tuple[int, int], int] = {}
-    token_ids: list[int] = []
-    positions: list[int] = []
+    trie = Trie()
     learned: list[int] = []
     targets: list[int] = []
-    groups = []
+    groups: list[RowGroup] = []
+    if start := _common_start(rows):
+        groups += _group([trie.add(start)], device)
     for together in _alike(rows):
-        width = max(len(row.token_ids) for row in together) - 1
-        paths_BT, first = torch.zeros((len(together), width), dtype=torch.long), []
-        for index, row in enumerate(together):
-            tokens, node, path = list(row.token_ids), -1, []
-            for position, token in enumerate(tokens[:-1]):
-                child = node_of.setdefault((node, token), len(token_ids))
-                if child == len(token_ids):
-                    token_ids.append(token)
-                    positions.append(position)
-                    first.append(index * width + position)
-                node = child
-                path.append(node)
-            start = max(1, row.prompt_length)  # the first token of a text is predicted by none
-            learned += path[start - 1 :]
-            targets += tokens[start:]
-            paths_BT[index, : len(path)] = torch.tensor(path)
-        groups.append(RowGroup(paths_BT=paths_BT.to(device), first_n=torch.tensor(first, dtype=torch.long).to(device)))
-    flat = (torch.tensor(values).to(device) for values in (token_ids, positions, learned, targets))
+        paths = [trie.add(row.token_ids[:-1]) for row in together]
+        groups += _group(paths, device)
+        for row, (path, _) in zip(together, paths, strict=True):
+            first = max(1, row.prompt_length)  # the first token of a text is predicted by none
+            learned += path[first - 1 :]
+            targets += row.token_ids[first:]
+    flat = (torch.tensor(values).to(device) for values in (trie.token_ids, trie.positions, learned, targets))
     token_ids_N, positions_N, learned_M, targets_M = flat
     return Packed(token_ids_N=token_ids_N, positions_N=positions_N, groups=tuple(groups), learned_M=learned_M, targets_M=targets_M)
+
+
+def _group(paths: Sequence[tuple[list[int], int]], device: str) -> list[RowGroup]:
+    """Rows one under the other; none where every node stood there before."""
+    import torch
+
+    width = max(len(path) for path, _ in paths)
+    known = min(stood for _, stood in paths)
+    paths_BT = torch.zeros((len(paths), width), dtype=torch.long)
+    first: list[int] = []
+    for index, (path, stood) in enumerate(paths):
+        paths_BT[index, : len(path)] = torch.tensor(path)
+        first += range(index * (width - known) + stood - known, index * (width - known) + len(path) - known)
+    if not first:
+        return []
+    return [RowGroup(paths_BT=paths_BT.to(device), known=known, first_n=torch.tensor(first).to(device))]
+
+
+def _common_start(rows: Sequence[Rendered]) -> Sequence[int]:
+    """What all rows begin with, but for a row's last token; nothing where that is short."""
+    ordered = sorted(tuple(row.token_ids[:-1]) for row in rows)  # what the first and the last share, all do
+    pairs = zip(ordered[0], ordered[-1], strict=False)
+    length = len([*itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)])
+    return ordered[0][:length] if len(rows) > 1 and length >= SHORTEST_START else ()
 
 
 def _alike(rows: Sequence[Rendered]) -> list[list[Rendered]]:

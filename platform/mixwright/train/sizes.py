@@ -81,6 +81,11 @@ def weights_gib(sizes: ModelSizes, precision: str) -> float:
     return sizes.parameters * (2 if precision == "bf16" else 4) / GIB
 
 
+def prepacked_gib(sizes: ModelSizes) -> float:
+    """Memory of the layers' matrices in bf16, laid out twice more."""
+    return 2 * sizes.matrices * 2 / GIB
+
+
 def highest_rank(config: SweepConfig) -> int:
     """The largest rank that a trial may draw."""
     spec = config.search.parameters.get("lora.rank")
