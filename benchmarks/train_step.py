@@ -2,7 +2,7 @@
 
     python benchmarks/train_step.py [--quick] [--rounds N] [--json]
 
-speedup_over_trainer         Rival: `transformers.Trainer` as it comes: the model from its folder, rows padded to the longest of their
+speedup_over_trainer         Rival: `transformers.Trainer` as it comes: the model from its folder, rows padded to the longest of a
                              batch, prompt tokens masked. The embedded model's folder holds fp32 weights, so it trains by autocast.
 speedup_over_trl             Rival: TRL's `SFTTrainer` as it comes: given the folder, it loads fp32, and it recomputes activations.
 speedup_over_trl_packing     Rival: the same with `packing=True`.
@@ -16,8 +16,8 @@ fraction_of_matmul_limit     The limit is the time that the frozen base's matrix
                              adapters, attention, norms, the optimiser and Python are what the fraction lacks to 1.
 fraction_counting_all_tokens The same limit for every token of the rows, as if nothing could be shared: may pass 1.
 matmul_gflops                The peak of square matrix products in the run's dtype on all cores, measured before each round.
-loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s on bf16 weights over the steps of a
-                             curve with the same rows in the same order, nats a token: what rounding makes of equal arithmetic.
+loss_curve_difference        The largest difference between our loss and `transformers.Trainer`'s on bf16 weights over the steps of
+                             a curve with the same rows in the same order, nats a token: what rounding makes of equal arithmetic.
 real_tokens_per_second...    Tokens of the rows, not padding, a second of wall time, with optimiser steps.
 
 All sides train a LoRA of rank 16 on all linear layers of the embedded model with AdamW and gradient clipping, on the same mixed
