@@ -199,6 +199,7 @@ def _serve(channel: Any, setup_ref: Any, warden: Any) -> None:
             raise
         if rank == 0:
             ray.get(channel.answer.remote(number, answer))
+        resident.rest()
         done = number
 
 

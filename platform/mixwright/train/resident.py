@@ -150,6 +150,11 @@ class Resident:
                 "lower train.micro_batch_size, set train.activation_checkpointing, or shard over more workers with train.zero_stage"
             ) from None
 
+    def rest(self) -> None:
+        """Takes a trial off that has reached its last rung, while the search makes up its mind what comes next."""
+        if self.trial and len(self.trial.progress.rungs) == len(self.trial.config.search.scheduler.rungs):
+            self._leave_trial()
+
     def _is_here(self, assignment: Assignment) -> bool:
         return self.trial is not None and self.trial.progress.trial_id == assignment.trial_id
 
@@ -253,7 +258,12 @@ class Resident:
             self.base.model.requires_grad_(True)
             return self.base.model.train()
         self._traces.callback(self._delete_adapter)
-        return models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.trial_seed).to(self.device)
+        model = models.with_adapter(self.model, config.lora, name=ADAPTER, seed=config.trial_seed).to(self.device)
+        tuned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        workers.take_from_first(tuned)
+        for parameter in tuned:
+            parameter.ds_optim_param = True  # DeepSpeed would send each of them once more, in a message of its own
+        return model
 
     def _leave_trial(self) -> None:
         """Takes the trial's engine and adapter off the base, or the base back to its own weights."""

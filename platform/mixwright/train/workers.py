@@ -38,6 +38,21 @@ def sums_over_workers(values: Sequence[float], device: str) -> list[float]:
     return [float(total) for total in totals]
 
 
+def take_from_first(tensors: Sequence[Any]) -> None:
+    """Gives each tensor the numbers that it has on worker 0, all of them in one message a dtype."""
+    if world_size() == 1:
+        return
+    import torch
+
+    with torch.no_grad():
+        for dtype in {tensor.dtype for tensor in tensors}:
+            own = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = torch.cat([tensor.flatten() for tensor in own])
+            _group().broadcast(flat, 0)
+            for tensor, part in zip(own, flat.split([tensor.numel() for tensor in own]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+
 def gather_objects(value: Any) -> list[Any]:
     """Every worker's value, in rank order, on all workers."""
     if world_size() == 1:
