@@ -25,6 +25,7 @@ from mixwright.evaluate.systems import evaluate_systems, questions_of
 from mixwright.records import BASE, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
+from mixwright.search.checks import check_space
 from mixwright.search.cluster import connected
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
@@ -52,6 +53,7 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_config(arguments.space, arguments.set)
     scenario = load_scenario(config.scenario).with_unseen(config.unseen)
+    check_space(config, scenario)
     run_dir = arguments.run_dir or Path("runs") / config.name
     if arguments.plan:
         print(plan.describe(plan.make(config, scenario)))  # noqa: T201 - the plan is the output
@@ -129,7 +131,7 @@ def keep_best(
     seconds: dict[str, float],
 ) -> RunRecord:
     """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
-    choice = choose_best(result.trials, result.base.objectives, config.search.objective)
+    choice = choose_best(result.trials, result.base.objectives, config.search.objective, result.base.generic_loss)
     run.keep_adapter(run.path / choice.trial.adapter, BEST)
     record = searched_record(config, result, choice, data.report, described, seconds)
     run.write_result(record)

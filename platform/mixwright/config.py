@@ -6,8 +6,9 @@ Everything that can be checked without data, model or cluster is checked here, b
 
 from __future__ import annotations
 
-import itertools
 import math
+import types
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,29 +20,31 @@ from pydantic import (
     model_validator,
 )
 
-from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ConfigError
+from mixwright.search_checks import DECODING as DECODING
+from mixwright.search_checks import MAX_NEW_TOKENS as MAX_NEW_TOKENS
+from mixwright.search_checks import TASK_WEIGHTS as TASK_WEIGHTS
+from mixwright.search_checks import invalid_points, problems_of_space
 from mixwright.search_config import ChoiceSpec as ChoiceSpec
 from mixwright.search_config import ObjectiveConfig as ObjectiveConfig
 from mixwright.search_config import RangeSpec as RangeSpec
 from mixwright.search_config import SchedulerConfig as SchedulerConfig
 from mixwright.search_config import SearchConfig as SearchConfig
+from mixwright.search_config import SimplexSpec as SimplexSpec
 from mixwright.search_config import ends as ends
+from mixwright.search_points import Points, ordered
 from mixwright.settings import Fraction, Positive, Settings, load_yaml, read_value, set_dotted, validate
 from mixwright.sources import DataConfig as DataConfig
 from mixwright.sources import SourceConfig as SourceConfig
 
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-DECODING = "evaluation.decoding"
-MAX_NEW_TOKENS = "evaluation.max_new_tokens"
-"""Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
-
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
 """A setting that follows from the cluster when a sweep starts."""
-NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
-"""Keys that all trials of a sweep share: a lane keeps its workers and their base model from trial to trial."""
+OF_A_TRIAL = "a trial of a space that was checked"
+"""Validation context: what was searched is not checked once more for each trial."""
 
 
 class ModelConfig(Settings):
@@ -349,28 +352,18 @@ class SweepConfig(Settings):
                 yield f"search.parameters.{key}: model.tuning is full, so no adapter is made; remove it, or set tuning lora"
 
     @model_validator(mode="after")
-    def _searched_keys_exist(self) -> Self:
-        problems = [*self._problems_of_searched_decoding()]
-        problems += [
-            f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
-            "write a search space for each value"
-            for key in self.search.parameters
-            if key.startswith(NEVER_SEARCHED)
-        ]
-        for key, spec in self.search.parameters.items():
-            if key.startswith(f"{DECODING}."):
-                continue  # one alone may contradict what stands there; above they were taken together
-            for value in ends(spec):
-                if value == 0 and key.startswith("mixture.task_weights."):
-                    continue  # alone it may leave nothing to train; in a trial the other weights stand beside it
-                try:
-                    self.with_values({key: value}, check_search=False)
-                except ConfigError as error:
-                    problems.append(f"search.parameters.{key}: {str(error).removeprefix('trial: ')}")
-                    break
-        if problems:
+    def _searched_keys_exist(self, info: ValidationInfo) -> Self:
+        if info.context == OF_A_TRIAL:
+            return self
+        if problems := problems_of_space(self):
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def points(self) -> Points:
+        """The searched space."""
+        parameters = ordered(self.search.parameters)
+        return Points(parameters=parameters, whole=frozenset(key for key in parameters if is_whole(key)))
 
     @property
     def trial_seed(self) -> int:
@@ -382,30 +375,6 @@ class SweepConfig(Settings):
         """The most tokens of one forward pass of one worker, but for a single longer row."""
         return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
 
-    def _problems_of_searched_decoding(self) -> Iterator[str]:
-        """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""
-        parameters = self.search.parameters
-        for key in parameters:
-            if key.startswith("evaluation.") and key not in (DECODING, MAX_NEW_TOKENS) and not key.startswith(f"{DECODING}."):
-                yield f"search.parameters.{key}: all trials are asked the same; of `evaluation`, search decoding or max_new_tokens"
-        whole = parameters.get(DECODING)
-        if whole and not (isinstance(whole, ChoiceSpec) and all(isinstance(choice, str) for choice in whole.choices)):
-            yield f"search.parameters.{DECODING}: give `choices` in their short form, such as [greedy, num_beams=4]"
-        specs = {key: spec for key, spec in parameters.items() if key.startswith(f"{DECODING}.")}
-        if whole and specs:
-            yield f"search.parameters: {DECODING} holds {', '.join(specs)}; search the whole, or its settings"
-        temperature = specs.get(f"{DECODING}.temperature")
-        if isinstance(temperature, RangeSpec) and temperature.low < LOWEST_TEMPERATURE:
-            rule = f"a range must start at {LOWEST_TEMPERATURE} or above, got {temperature.low:g}; 0 is greedy, give it as a choice"
-            yield f"search.parameters.{DECODING}.temperature: {rule}"
-        for values in itertools.product(*(ends(spec) for spec in specs.values())) if specs else ():
-            try:
-                self.with_values(dict(zip(specs, values, strict=True)), check_search=False)
-            except ConfigError as error:
-                way_out = f"where settings exclude each other, search the whole: {DECODING}: {{choices: [greedy, num_beams=4]}}"
-                yield f"search.parameters: {str(error).removeprefix('trial: ')}; {way_out}"
-                return
-
     def with_values(self, values: Mapping[str, Any], *, check_search: bool = True) -> Self:
         """The configuration of one trial: dotted keys replaced, everything validated again.
 
@@ -416,12 +385,44 @@ class SweepConfig(Settings):
         """
         tree = self.model_dump(mode="json")
         if not check_search:
-            tree["search"] |= {"parameters": {}, "first": [], "trials": 1}
+            tree["search"] |= {"parameters": {}, "first": [], "trials": 1, "sampler": "tpe", "constraints": {}}
         for key, value in values.items():
             set_dotted(tree, key, _as_declared(tree, key, value))
         if any(key.startswith("mixture.task_weights.") for key in values):
             tree["mixture"]["normalize"] = True
-        return validate(type(self), tree, where="trial")
+        return validate(type(self), tree, where="trial", context=OF_A_TRIAL)
+
+
+def is_whole(key: str) -> bool:
+    """Whether a dotted key holds whole numbers, by its declared type."""
+    kinds: list[Any] = [SweepConfig]
+    for part in key.split("."):
+        fields = [
+            kind.model_fields[part]
+            for kind in kinds
+            if isinstance(kind, type) and issubclass(kind, Settings) and part in kind.model_fields
+        ]
+        mapped = [args[1] for kind in kinds if typing.get_origin(kind) is dict for args in [typing.get_args(kind)]]
+        kinds = [leaf for annotation in (*(field.annotation for field in fields), *mapped) for leaf in _leaves(annotation)]
+    return int in kinds and float not in kinds
+
+
+def _type_below(kind: Any, part: str) -> Any:
+    if typing.get_origin(kind) is dict:
+        return typing.get_args(kind)[1]
+    field = kind.model_fields.get(part) if isinstance(kind, type) and issubclass(kind, Settings) else None
+    return field.annotation if field else None
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows, unions and `Annotated` taken apart."""
+    if typing.get_origin(annotation) is Annotated:
+        yield from _leaves(typing.get_args(annotation)[0])
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _leaves(part)
+    else:
+        yield annotation
 
 
 def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
@@ -454,8 +455,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         node[last] = value
     _make_paths_absolute(tree, path.parent)
     config = validate(SweepConfig, tree, where=str(path))
-    if unread := [*config.ignored()]:
-        raise ConfigError(f"{path}: " + "\n".join(unread))
+    if problems := [*config.ignored()] or [*invalid_points(config)]:
+        raise ConfigError(f"{path}: " + "\n".join(problems))
     return config
 
 

@@ -229,6 +229,8 @@ class RunRecord:
     """Seconds by stage, trials by status, training tokens."""
     data: dict[str, Any]
     """Counts by source, task and split, and what the leak guard dropped."""
+    hypervolume: dict[str, Any] = field(default_factory=dict)
+    """Of the front: its objectives, and by reference point (base, base_less_limits) the point and the volume above it."""
 
 
 R = TypeVar("R")

@@ -54,6 +54,7 @@ class DevEvaluator:
             ),
             task_scores=rung.scores,
             standard_errors=_errors(rung, error),
+            generic_loss=float(losses[:, 0].sum() / losses[:, 1].sum()),
         )
 
     def _predictions(self, model: Any, settings: EvaluationConfig) -> list[Prediction]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixwright import models
-from mixwright.config import MAX_NEW_TOKENS, ChoiceSpec, SweepConfig
+from mixwright.config import MAX_NEW_TOKENS, SimplexSpec, SweepConfig, ends
 from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import ConfigError, MixtureError
 from mixwright.evaluate.runner import evaluation_rows
@@ -22,6 +22,8 @@ from mixwright.records import Example
 from mixwright.scenarios import Scenario
 from mixwright.search.resources import settled, this_machine
 from mixwright.search.sweep import expected_share
+from mixwright.search_config import Spec
+from mixwright.search_points import vertices
 from mixwright.train import batches
 from mixwright.train.flops import UTILISATION
 from mixwright.train.hardware import peak_flops
@@ -58,12 +60,15 @@ class Plan:
 
 def corners(config: SweepConfig) -> list[dict[str, Any]]:
     """Every combination of the ends of the searched mixture keys; one empty corner where none is searched."""
-    ends = {
-        key: spec.choices if isinstance(spec, ChoiceSpec) else (spec.low, spec.high)
-        for key, spec in config.search.parameters.items()
-        if key.startswith("mixture.")
-    }
-    return [dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values())]
+    searched = {key: spec for key, spec in config.search.parameters.items() if key.startswith("mixture.")}
+    own_corners = [_corners_of(key, spec) for key, spec in searched.items()]
+    return [dict(itertools.chain.from_iterable(map(dict.items, corner))) for corner in itertools.product(*own_corners)]
+
+
+def _corners_of(key: str, spec: Spec) -> list[dict[str, Any]]:
+    """The ends of one key; where it hangs on a condition, also that it stands as the file has it."""
+    own = [*vertices(spec, key)] if isinstance(spec, SimplexSpec) else [{key: value} for value in reversed(ends(spec))]
+    return [*own, {}] if spec.when else own
 
 
 def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture[Example]]:
@@ -148,7 +153,7 @@ def _ends(config: SweepConfig, key: str) -> tuple[int, ...]:
     spec = config.search.parameters.get(key)
     if spec is None:
         return ()
-    return tuple(int(value) for value in (spec.choices if isinstance(spec, ChoiceSpec) else (spec.low, spec.high)))
+    return tuple(int(value) for value in ends(spec))
 
 
 def describe(plan: Plan) -> str:

@@ -27,6 +27,7 @@ class StudyFile:
         self.known = self._study.get_trials()
         """The trials that stood there when the file was opened."""
         self._written = {trial.number: trial.state for trial in self.known}
+        self._attributes = {trial.number: set(trial.system_attrs) for trial in self.known}
 
     def in_memory(self) -> optuna.storages.InMemoryStorage:
         """A storage with a study of the same name and trials."""
@@ -47,6 +48,8 @@ class StudyFile:
                 self._storage.create_new_trial(self._study_id, template_trial=trial)
             elif before != trial.state:
                 self._change(trial, before)
+            if before != trial.state:
+                self._attributes[trial.number] = set(trial.system_attrs)
             self._written[trial.number] = trial.state
 
     def _change(self, trial: FrozenTrial, before: TrialState) -> None:
@@ -58,5 +61,7 @@ class StudyFile:
                 self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
             for name, attribute in trial.user_attrs.items():
                 self._storage.set_trial_user_attr(trial_id, name, attribute)
+        for name in trial.system_attrs.keys() - self._attributes[trial.number]:  # a sampler's state, and constraints
+            self._storage.set_trial_system_attr(trial_id, name, trial.system_attrs[name])
         if trial.state.is_finished():
             self._storage.set_trial_state_values(trial_id, trial.state, trial.values)

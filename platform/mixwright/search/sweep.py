@@ -15,23 +15,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from mixwright.config import SweepConfig
+from mixwright.config import SchedulerConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
 from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
+from mixwright.search.limits import Limits, limits_of
+from mixwright.search.objective import told_objectives
 from mixwright.search.progress import Stage, steps_by_trial
 from mixwright.search.resources import check_resources, lane_count, settled_here
-from mixwright.search.searcher import StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search_config import SCALAR
 from mixwright.store.runs import RunFolder
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
@@ -58,11 +60,6 @@ class SearchResult:
     seconds: float
 
 
-def objective_names(scenario: Scenario) -> tuple[str, ...]:
-    """The objectives that this scenario has; all are maximised."""
-    return ("seen", "unseen", "retention") if scenario.unseen else ("seen", "retention")
-
-
 def search(
     config: SweepConfig,
     scenario: Scenario,
@@ -81,8 +78,8 @@ def search(
     """
     check_resources(config)
     config = settled_here(config)
-    names = objective_names(scenario)
-    queued = take_up(run.study_url, run.trials(), names)
+    names = told_objectives(config.search.objective, scenario)
+    queued = take_up(run.study_url, run.trials(), names, config.search.objective, base_values(run.path))
     ended = run.trials()
     _drop_strays(run.path, suggested(run.study_url) | {record.trial_id for record in ended})
     if ended or queued:
@@ -103,7 +100,7 @@ def search(
         )
         stage = _stage(config, run)
         with stage:
-            _tune(config, setup, run, names, remaining, ended)
+            _tune(config, setup, run, names, remaining, ended, limits_of(setup.config, setup.precision))
         seconds = stage.seconds
     if (there := len(run.trials())) < config.search.trials:
         # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
@@ -131,10 +128,24 @@ def _stage(config: SweepConfig, run: RunFolder) -> Stage:
 
 
 def _tune(
-    config: SweepConfig, setup: Setup, run: RunFolder, names: tuple[str, ...], remaining: int, ended: list[TrialRecord]
+    config: SweepConfig,
+    setup: Setup,
+    run: RunFolder,
+    names: tuple[str, ...],
+    remaining: int,
+    ended: list[TrialRecord],
+    limits: Limits | None,
 ) -> None:
     evaluate_base = not (run.path / BASE_FILE).exists()
-    searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base, writes_later=True)
+    searcher = TrialSearch(
+        config,
+        names,
+        run.study_url,
+        evaluate_base=evaluate_base,
+        writes_later=True,
+        limits=limits,
+        base=lambda: base_values(run.path),
+    )
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
     warden: Any = ray.remote(num_cpus=0)(Warden).remote()
     shared = [ray.put(setup), warden]
@@ -172,27 +183,50 @@ def _trial_name(trial: Any) -> str:
 
 
 def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
-    """ASHA over our rungs, told of the trials that ended before a kill so that its halving goes on as it was."""
+    """Stops trials at our rungs, told of those that ended before a kill so that it goes on as it was."""
     settings = config.search.scheduler
     if settings.kind == "none" or len(settings.rungs) == 1:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
     factor = settings.reduction_factor
-    # ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time.
-    scheduler = ASHAScheduler(
-        time_attr="halving_time",
-        metric="seen",
-        mode="max",
-        grace_period=1,
-        reduction_factor=factor,
-        max_t=factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
-    )
+    scheduler = _median_rule(settings) if settings.kind == "median" else _halving(settings)
     controller: Any = None  # the two calls below never look at it
     for record in ended:
-        stand_in: Any = SimpleNamespace(trial_id=record.trial_id)
+        stand_in: Any = _Ended(record.trial_id)
         scheduler.on_trial_add(controller, stand_in)
         for index, rung in enumerate(record.rungs):
-            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, "seen": rung.objectives.seen})
+            scalar = config.search.objective.scalar(to_json(rung.objectives))
+            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, SCALAR: scalar})
     return scheduler
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """Stands for a trial of Tune's that ended in another process."""
+
+    trial_id: str
+
+
+def _halving(settings: SchedulerConfig) -> TrialScheduler:
+    """ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time."""
+    return ASHAScheduler(
+        time_attr="halving_time",
+        metric=SCALAR,
+        mode="max",
+        grace_period=1,
+        reduction_factor=settings.reduction_factor,
+        max_t=settings.reduction_factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
+    )
+
+
+def _median_rule(settings: SchedulerConfig) -> TrialScheduler:
+    return MedianStoppingRule(
+        time_attr="halving_time",
+        metric=SCALAR,
+        mode="max",
+        grace_period=1,
+        min_samples_required=settings.min_trials,
+        min_time_slice=math.inf,  # type: ignore[arg-type] # never pauses a trial to let others catch up: its lane would switch
+    )
 
 
 def _choices(config: SweepConfig, data: PreparedData) -> Choices:
@@ -236,7 +270,16 @@ def expected_share(config: SweepConfig) -> float:
     if settings.kind == "none":
         return 1.0
     ends = [0.0, *settings.rungs]
-    return sum((ends[i + 1] - ends[i]) / settings.reduction_factor**i for i in range(len(settings.rungs)))
+    return sum((ends[i + 1] - ends[i]) * settings.share_that_goes_on**i for i in range(len(settings.rungs)))
+
+
+def base_values(run_dir: Path) -> BaseValues | None:
+    """What the base model gave on dev; None while that is not known."""
+    try:
+        base = from_json(Evaluation, json.loads((run_dir / BASE_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    return BaseValues(objectives=to_json(base.objectives), loss=base.generic_loss)
 
 
 def _read_base(run: RunFolder) -> Evaluation:

@@ -45,6 +45,8 @@ class Evaluation:
     task_scores: dict[str, float]
     standard_errors: Objectives | None = None
     """As in `RungRecord`."""
+    generic_loss: float | None = None
+    """NLL on held-out generic rows, nats a token, which retention is counted from."""
 
 
 class Evaluator(Protocol):
