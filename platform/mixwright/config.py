@@ -118,6 +118,8 @@ class MixtureConfig(Settings):
     budget: Literal["examples", "tokens", "scenario_examples"] = "examples"
     """What `size` counts and every trial holds fixed."""
     size: Positive = 1000
+    epochs: Positive = 1
+    """Times that the mixture is learned, each in an order of its own; what `size` counts is one of them."""
     max_repeats: Annotated[float, Field(ge=1.0)] = 1.0
     """A source too small is repeated up to this many times; beyond it the mixture is refused."""
 
@@ -139,7 +141,7 @@ class MixtureConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """The fine-tuning recipe. One epoch over the mixture; the mixture's size sets the number of steps."""
+    """The fine-tuning recipe. The size of the mixture, times its epochs, sets the number of steps."""
 
     micro_batch_size: Positive = 8
     """Rows of the greatest length (model.max_length) that one forward pass of one worker has to hold."""

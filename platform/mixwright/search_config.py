@@ -20,7 +20,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Conditions = dict[str, Any]
 
 ObjectiveName = Literal["seen", "unseen", "retention"]
-OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
+OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)
 SCALAR = "objective"
 """Name of the one number that scheduler and choice maximise."""
 Sampler = Literal["tpe", "gp", "nsga2", "cmaes", "grid", "random", "qmc"]
@@ -200,7 +200,7 @@ class ObjectiveConfig(Settings):
         return tuple(dict.fromkeys([*named[self.kind], *(() if self.kind == "weighted" else (self.maximize,))]))
 
     @property
-    def front(self) -> tuple[ObjectiveName, ...]:
+    def front(self) -> tuple[str, ...]:
         """The objectives of the front; what a scenario does not report is passed over."""
         return self.names or OBJECTIVES
 

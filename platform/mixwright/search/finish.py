@@ -47,7 +47,7 @@ def searched_record(
         pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials, config.search.objective.front)),
         hypervolume=_hypervolume(config.search.objective, result),
         systems=(),
-        base_dev={**to_json(result.base), "decoding": config.evaluation.decoding.record(config.evaluation.max_new_tokens)},
+        base_dev={**_base_dev(result), "decoding": config.evaluation.decoding.record(config.evaluation.max_new_tokens)},
         environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
         cost=_cost(result, seconds),
         data=dict(data),
@@ -80,6 +80,10 @@ def _hypervolume(objective: ObjectiveConfig, result: SearchResult) -> dict[str, 
             for name, point in references.items()
         },
     }
+
+
+def _base_dev(result: SearchResult) -> dict[str, Any]:
+    return {name: value for name, value in to_json(result.base).items() if name != "row_influences"}
 
 
 def _pareto_entry(trial: TrialRecord) -> dict[str, Any]:

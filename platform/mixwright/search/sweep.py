@@ -255,7 +255,7 @@ def expected_steps(config: SweepConfig, ended: list[TrialRecord], steps: Mapping
     train, settings = config.train, config.search.scheduler
     global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.worker_count
     complete = [record.rungs[-1].step for record in ended if record.status == "complete"]
-    full = max(complete, default=batches.steps_in(config.mixture.size, global_batch))
+    full = max(complete, default=batches.steps_in(config.mixture.size * config.mixture.epochs, global_batch))
     average = expected_share(config) * full
     taken = sum(record.rungs[-1].step for record in ended if record.rungs)
     over = {record.trial_id for record in ended}
