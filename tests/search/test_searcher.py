@@ -163,12 +163,30 @@ def test_the_study_on_disk_follows_when_no_lane_waits(tmp_path: Path, monkeypatc
     ]
 
 
-def test_a_trial_that_ends_before_it_was_written_is_written_before_its_record(tmp_path: Path) -> None:
-    search = behind(tmp_path)
-    search.suggest("r0")
-    search.suggest("r1")
-    search.on_trial_complete("r1", None, error=True)
-    assert states(tmp_path) == ["RUNNING", "RUNNING"]
+def test_a_record_that_was_not_in_the_study_keeps_its_id_to_itself(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    assert take_up(file, [record("trial_0000"), record("trial_0002")], NAMES) == []
+    search = TrialSearch(config(), NAMES, file, evaluate_base=False)
+    assert [search.suggest(f"r{number}")["trial_id"] for number in range(2)] == ["trial_0003", "trial_0004"]
+
+
+def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
+    def drawn(folder: Path, cut_after: int) -> list[dict[str, object]]:
+        folder.mkdir()
+        points: list[dict[str, object]] = []
+        search = searcher(folder)
+        for number in range(8):
+            if number == cut_after:  # one more was suggested, and is queued again
+                search.suggest("lost")
+                file = opened(folder)
+                take_up(file, [record(f"trial_{ended:04d}") for ended in range(number)], NAMES)
+                search = TrialSearch(config(), NAMES, file, evaluate_base=False)
+            point = search.suggest(f"r{number}")
+            points.append({key: value for key, value in point.items() if "." in key})
+            search.on_trial_complete(f"r{number}", {**GOOD, "seen": point["mixture.generic_fraction"]})
+        return points
+
+    assert drawn(tmp_path / "cut", 6) == drawn(tmp_path / "whole", 99)
 
 
 def test_an_empty_space_suggests_its_one_point(tmp_path: Path) -> None:

@@ -124,8 +124,6 @@ class TrialSearch(OptunaSearch):
             return
         self._completed_trials.add(trial_id)
         number = self._ot_trials[trial_id].number
-        if not self._file.knows(number):
-            self.write()  # its record comes next, and the study must not give its id away again
         values = [result.get(name) if result else None for name in self.metric]
         study: Any = self._ot_study
         usable = all(isinstance(value, int | float) and math.isfinite(value) for value in values)

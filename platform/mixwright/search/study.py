@@ -94,10 +94,6 @@ class StudyFile:
         """All trials in memory, by number."""
         return self.study.get_trials(deepcopy=False)
 
-    def knows(self, number: int) -> bool:
-        """Whether that trial has been written, in whatever state."""
-        return number in self._written
-
     def changed(self, number: int) -> None:
         """Notes that a trial in memory is not as it was written."""
         self._lacking.add(number)

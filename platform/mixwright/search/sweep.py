@@ -327,7 +327,8 @@ class TrialRecorder(tune.Callback):
         folder = trial_folder(self._run.path, key)
         complete = not cause and len(rungs) == len(self._config.search.scheduler.rungs)
         params = _searched(trial.config)
-        evaluation = self._config.with_values(params).evaluation
+        searched_evaluation = any(name.startswith("evaluation.") for name in params)
+        evaluation = self._config.with_values(params).evaluation if searched_evaluation else self._config.evaluation
         record = TrialRecord(
             trial_id=key,
             number=int(key.rsplit("_", 1)[1]),
