@@ -1,6 +1,6 @@
 """The whole path for one search space: data, search, endpoint, evaluation over HTTP, report.
 
-python jobs/sweep.py search_spaces/demo.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume]
+python jobs/sweep.py search_spaces/demo.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume | --extend]
 ray job submit --runtime-env runtime_env.yaml -- python jobs/sweep.py search_spaces/demo.yaml
 """
 
@@ -32,8 +32,10 @@ from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
 from mixwright.search.resources import check_resources, settled_here
+from mixwright.search.study import check_storage
 from mixwright.search.sweep import SearchResult, search
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result, with_saved_workers
+from mixwright.store.studies import study_place
 from mixwright.train import zero
 
 logger = logging.getLogger("mixwright.sweep")
@@ -46,6 +48,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument("--plan", action="store_true", help="print trials, tokens, memory and time, and launch nothing")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    parser.add_argument(
+        "--extend", action="store_true", help="go on with a run whose search has grown: more trials, wider ranges, further choices"
+    )
     return parser.parse_args()
 
 
@@ -61,7 +66,7 @@ def main() -> int:
     if is_finished(run_dir, config):
         logger.info("%s holds this run, complete; nothing to do", run_dir)
     else:
-        run_all(config, scenario, run_dir, resume=arguments.resume)
+        run_all(config, scenario, run_dir, resume=arguments.resume, extend=arguments.extend)
     record = read_result(run_dir)
     assert record is not None
     path = report.build(run_dir)
@@ -69,12 +74,13 @@ def main() -> int:
     return 0
 
 
-def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: bool) -> None:
+def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: bool, extend: bool = False) -> None:
     """Every stage in its order; each leaves its records in the run folder."""
     from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
 
     check_port(config.serve)
-    check_run(run_dir, config, resume=resume)
+    check_run(run_dir, config, resume=resume, extend=extend)
+    check_storage(study_place(run_dir, config.name, config.search.storage, config.search.storage_patience_s))
     models.check_quantization(config.model)
     zero.check_can_offload(config.train)
     if config.model.tuning == "none":
@@ -88,7 +94,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     with connected(config.cluster):
         check_resources(config)
         config = settled_here(with_saved_workers(run_dir, config))
-        run = open_run(run_dir, config, resume=resume)
+        run = open_run(run_dir, config, resume=resume, extend=extend)
         run.write_json(DATA_FILE, data.report)
         described = environment.describe()  # at the start: the checkout may have moved on by the end
         logger.info("[2/4] search: %d trials", config.search.trials)
@@ -159,4 +165,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_job(main)
+    run_job(main, resumes=True)

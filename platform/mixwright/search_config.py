@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mixwright.errors import did_you_mean
 from mixwright.settings import TAGGED_KINDS, Fraction, Positive, Settings
@@ -283,6 +284,23 @@ class SearchConfig(Settings):
     scheduler: SchedulerConfig = SchedulerConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     constraints: ConstraintsConfig = ConstraintsConfig()
+    storage: str | None = None
+    """Database of the Optuna study: postgresql://USER:${PASSWORD}@HOST/DATABASE, or all of it as ${NAME}; what is in braces comes
+    from the environment. None: study.db in the run folder."""
+    storage_patience_s: Annotated[float, Field(ge=0.0)] = 300.0
+    """How long a sweep waits for that database when it is away, at the start or later, before it ends so that --resume goes on."""
+
+    @field_validator("storage")
+    @classmethod
+    def _no_password_is_written_down(cls, storage: str | None) -> str | None:
+        if storage is None or re.fullmatch(r"\$\{\w+\}", storage):
+            return storage
+        if not storage.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with postgresql:// (leave it out for study.db in the run folder)")
+        secrets = [*re.findall(r"://[^/@]*?:([^/]*)@", storage), *re.findall(r"[?&]password=([^&]*)", storage)]
+        if any(not re.fullmatch(r"\$\{\w+\}", secret) for secret in secrets):
+            raise ValueError("holds a password, which the run folder would keep; write ${NAME} in its place and set NAME")
+        return storage
 
     @model_validator(mode="after")
     def _one_point_is_one_trial(self) -> Self:

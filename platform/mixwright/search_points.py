@@ -60,14 +60,14 @@ class Points:
         return values
 
     def draws(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The draws that give these values, where a simplex's stand as one mapping: `first` points, as they are written."""
+        """The draws that give these values; a simplex's may stand as one mapping, as in `first`, or as a trial has them."""
         found: dict[str, Any] = {}
-        for key, value in values.items():
-            spec = self.parameters[key]
+        for key, spec in self.parameters.items():
             if isinstance(spec, SimplexSpec):
-                found.update(draws_for(spec, key, value))
-            else:
-                found[key] = encoded(value)
+                own = values.get(key) or {name: values[f"{key}.{name}"] for name in spec.simplex if f"{key}.{name}" in values}
+                found.update(draws_for(spec, key, own) if own else {})
+            elif key in values:
+                found[key] = encoded(values[key])
         return found
 
     def at(self, units: Mapping[str, float]) -> dict[str, Any]:

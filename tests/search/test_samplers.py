@@ -11,7 +11,10 @@ from mixwright.config import SweepConfig
 from mixwright.errors import ConfigError
 from mixwright.search.samplers import SAMPLERS
 from mixwright.search.searcher import TrialSearch, take_up
+from mixwright.search.space import distributions
+from mixwright.search.study import StudyFile
 from mixwright.settings import validate
+from mixwright.store.studies import StudyPlace
 
 FRACTION = "mixture.generic_fraction"
 BOTH = {FRACTION: {"low": 0.0, "high": 1.0}, "lora.rank": {"low": 2, "high": 64, "log": True}}
@@ -27,7 +30,11 @@ def config(sampler: str, **search: Any) -> SweepConfig:
 
 def searcher(folder: Path, settings: SweepConfig) -> TrialSearch:
     folder.mkdir(exist_ok=True)
-    return TrialSearch(settings, ("objective",), f"sqlite:///{folder}/study.db", evaluate_base=False)
+    return TrialSearch(settings, ("objective",), opened(folder, settings), evaluate_base=False)
+
+
+def opened(folder: Path, settings: SweepConfig) -> StudyFile:
+    return StudyFile(StudyPlace(url=f"sqlite:///{folder}/study.db"), ("objective",), distributions(settings))
 
 
 def run(search: TrialSearch, start: int, end: int) -> list[tuple[float, int]]:
@@ -55,9 +62,9 @@ def test_a_sequence_cut_off_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path
     first = run(searcher(tmp_path / "b", config(sampler)), 0, 3)
     cut_off = searcher(tmp_path / "b", config(sampler))
     running = cut_off.suggest("r3")
-    url = f"sqlite:///{tmp_path}/b/study.db"
+    file = opened(tmp_path / "b", config(sampler))
     done = [running["trial_id"]]
-    assert take_up(url, [], ("objective",))[-1:] == done  # those before have no records here and are queued too
+    assert take_up(file, [], ("objective",))[-1:] == done  # those before have no records here and are queued too
     again = searcher(tmp_path / "b", config(sampler))
     queued = run(again, 0, 4)
     assert sorted(queued) == sorted(whole[:4])

@@ -18,7 +18,8 @@ from mixwright.search.checks import check_space
 from mixwright.search.limits import Limits
 from mixwright.search.searcher import TrialSearch, suggested, take_up
 from mixwright.search.space import INFEASIBLE, Space, distributions
-from mixwright.search.study import STUDY_NAME
+from mixwright.search.study import STUDY_NAME, StudyFile
+from mixwright.store.studies import StudyPlace
 from mixwright.train.sizes import model_sizes, trainable_parameters
 
 FRACTION = {"low": 0.0, "high": 1.0}
@@ -135,7 +136,12 @@ def test_corners_of_weights_keep_their_bounds() -> None:
 
 def searcher(folder: Path, parameters: dict[str, Any], limits: Any = None, **search: Any) -> TrialSearch:
     names = ("seen", "unseen", "retention")
-    return TrialSearch(config(parameters, **search), names, f"sqlite:///{folder}/study.db", evaluate_base=False, limits=limits)
+    settings = config(parameters, **search)
+    return TrialSearch(settings, names, opened(folder, settings, names), evaluate_base=False, limits=limits)
+
+
+def opened(folder: Path, settings: SweepConfig, names: tuple[str, ...] = ("seen", "unseen", "retention")) -> StudyFile:
+    return StudyFile(StudyPlace(url=f"sqlite:///{folder}/study.db"), names, distributions(settings))
 
 
 def study(folder: Path) -> optuna.Study:
@@ -162,7 +168,8 @@ def test_what_the_constraints_refuse_is_recorded_and_never_suggested(tmp_path: P
     objective = {"kind": "constrained"}
     parameters = {"lora.rank": RANK, "mixture.generic_fraction": FRACTION}
     settings = config(parameters, sampler=sampler, objective=objective)
-    search = TrialSearch(settings, ("objective",), f"sqlite:///{tmp_path}/study.db", evaluate_base=False, limits=RankAtMost(8))
+    file = opened(tmp_path, settings, ("objective",))
+    search = TrialSearch(settings, ("objective",), file, evaluate_base=False, limits=RankAtMost(8))
     ranks = []
     for number in range(6):
         given = search.suggest(f"r{number}")
@@ -180,8 +187,9 @@ def test_what_the_constraints_refuse_is_recorded_and_never_suggested(tmp_path: P
 def test_a_refused_draw_is_no_trial_to_take_up_again(tmp_path: Path) -> None:
     search = searcher(tmp_path, {"lora.rank": RANK}, RankAtMost(4), sampler="random")
     given = search.suggest("r0")
-    assert len(suggested(f"sqlite:///{tmp_path}/study.db")) > 1
-    assert take_up(f"sqlite:///{tmp_path}/study.db", [], ("seen", "unseen", "retention")) == [given["trial_id"]]
+    file = opened(tmp_path, config({"lora.rank": RANK}))
+    assert len(suggested(file)) > 1
+    assert take_up(file, [], ("seen", "unseen", "retention")) == [given["trial_id"]]
 
 
 def test_a_space_without_a_feasible_point_ends_with_a_clear_error(tmp_path: Path) -> None:

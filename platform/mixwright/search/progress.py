@@ -10,12 +10,15 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
+
+from mixwright.records import TrialRecord
+from mixwright.train.reporter import METRICS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,30 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def steps_by_trial(run_dir: Path) -> dict[str, int]:
-    """Training steps that each trial of the run has written so far, by trial id."""
-    return {path.parent.name: path.read_bytes().count(b"\n") for path in run_dir.glob("trials/*/metrics.jsonl")}
+class StepsTaken:
+    """Training steps that each trial of a run has taken so far: of those that have ended by their records, else by their files.
+
+    Args:
+        ended: grows while the search runs.
+    """
+
+    def __init__(self, run_dir: Path, ended: Sequence[TrialRecord]) -> None:
+        self._run_dir, self._ended = run_dir, ended
+        self._of_ended: dict[str, int] = {}
+        self._known = 0
+
+    def by_trial(self) -> dict[str, int]:
+        """By trial id."""
+        for record in self._ended[self._known :]:
+            self._of_ended[record.trial_id] = record.rungs[-1].step if record.rungs else 0
+            self._known += 1
+        running = {
+            folder.name: _lines(folder / METRICS_FILE)
+            for folder in (self._run_dir / "trials").glob("trial_*")
+            if folder.name not in self._of_ended
+        }
+        return {**self._of_ended, **{trial: steps for trial, steps in running.items() if steps}}
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0

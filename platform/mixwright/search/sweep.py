@@ -28,13 +28,17 @@ from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search.evaluator import DevEvaluator
+from mixwright.search.interruption import interruptible
 from mixwright.search.limits import Limits, limits_of
 from mixwright.search.objective import told_objectives
-from mixwright.search.progress import Stage, steps_by_trial
+from mixwright.search.progress import Stage, StepsTaken
 from mixwright.search.resources import check_resources, lane_count, settled_here
 from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search.space import distributions
+from mixwright.search.study import StudyFile
 from mixwright.search_config import SCALAR
 from mixwright.store.runs import RunFolder
+from mixwright.store.studies import study_place
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
@@ -74,14 +78,17 @@ def search(
 
     Raises:
         HardwareError: the cluster does not hold one trial's workers.
-        RunError: the search was stopped before all trials had ended.
+        RunError: the study is of another sweep, its database has been away for too long, or not all trials have ended.
+        Interrupted: a signal asked the search to end.
     """
     check_resources(config)
     config = settled_here(config)
     names = told_objectives(config.search.objective, scenario)
-    queued = take_up(run.study_url, run.trials(), names, config.search.objective, base_values(run.path))
     ended = run.trials()
-    _drop_strays(run.path, suggested(run.study_url) | {record.trial_id for record in ended})
+    place = study_place(run.path, config.name, config.search.storage, config.search.storage_patience_s)
+    study = StudyFile(place, names, distributions(config))
+    queued = take_up(study, ended, names, config, base_values(run.path))
+    _drop_strays(run.path, suggested(study) | {record.trial_id for record in ended})
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
@@ -98,14 +105,15 @@ def search(
             make_evaluator=make_evaluator,
             peak_flops=choices.peak_flops,
         )
-        stage = _stage(config, run)
+        stage = _stage(config, run, ended)
         with stage:
-            _tune(config, setup, run, names, remaining, ended, limits_of(setup.config, setup.precision))
+            _tune(config, setup, run, names, ended, study, limits_of(setup.config, setup.precision))
         seconds = stage.seconds
-    if (there := len(run.trials())) < config.search.trials:
-        # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
-        raise RunError(f"{run.path}: the search was stopped after {there} of {config.search.trials} trials; go on with --resume")
-    return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=choices.precision, seconds=seconds)
+    study.close()
+    if len(ended) < config.search.trials:
+        raise RunError(f"{run.path}: the search ended after {len(ended)} of {config.search.trials} trials; go on with --resume")
+    trials = sorted(ended, key=lambda record: record.number)
+    return SearchResult(trials=tuple(trials), base=_read_base(run), precision=choices.precision, seconds=seconds)
 
 
 def _drop_strays(run_dir: Path, known: set[str]) -> None:
@@ -115,14 +123,15 @@ def _drop_strays(run_dir: Path, known: set[str]) -> None:
             shutil.rmtree(folder)
 
 
-def _stage(config: SweepConfig, run: RunFolder) -> Stage:
+def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord]) -> Stage:
     name = f"searching ({config.search.trials} trials, {lane_count(config)} side by side)"
     if config.model.tuning == "none":
-        return Stage(name, done=lambda: len(run.trials()), total=lambda: config.search.trials, unit="trial")
+        return Stage(name, done=lambda: len(ended), total=lambda: config.search.trials, unit="trial")
+    taken = StepsTaken(run.path, ended)
     return Stage(
         name,
-        done=lambda: sum(steps_by_trial(run.path).values()),
-        total=lambda: expected_steps(config, run.trials(), steps_by_trial(run.path)),
+        done=lambda: sum(taken.by_trial().values()),
+        total=lambda: expected_steps(config, ended, taken.by_trial()),
         unit="training step",
     )
 
@@ -132,50 +141,78 @@ def _tune(
     setup: Setup,
     run: RunFolder,
     names: tuple[str, ...],
-    remaining: int,
     ended: list[TrialRecord],
+    study: StudyFile,
     limits: Limits | None,
 ) -> None:
+    # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
+    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
+    shared = [ray.put(setup), warden]
+    try:
+        run_trials(config, run, names, tune.with_parameters(Lane, shared=shared), ended, study, limits)
+    finally:
+        ray.get(warden.close.remote())
+        ray.kill(warden)
+
+
+def run_trials(
+    config: SweepConfig,
+    run: RunFolder,
+    names: tuple[str, ...],
+    lane: Any,
+    ended: list[TrialRecord],
+    study: StudyFile,
+    limits: Limits | None = None,
+) -> None:
+    """Runs the trials that are left on lanes, side by side; each one's record is written, and added to `ended`, when it ends.
+
+    Args:
+        lane: a Trainable that answers as `Lane` does.
+        limits: what a configuration must keep to be trained.
+
+    Raises:
+        Interrupted: a signal asked the search to end.
+        RunError: the study's database has been away for too long.
+    """
     evaluate_base = not (run.path / BASE_FILE).exists()
     searcher = TrialSearch(
         config,
         names,
-        run.study_url,
+        study,
         evaluate_base=evaluate_base,
         writes_later=True,
         limits=limits,
         base=lambda: base_values(run.path),
     )
-    # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
-    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
-    shared = [ray.put(setup), warden]
-    trainable = tune.with_resources(tune.with_parameters(Lane, shared=shared), DRIVER_RESOURCES)
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=_scheduler(config, ended),
-            num_samples=remaining,
-            max_concurrent_trials=lane_count(config),
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str((run.path / "ray").resolve()),
-            callbacks=[TrialRecorder(run, config), StudyWriter(searcher)],
-            # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
-            failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
-        searcher.write()
-        ray.get(warden.close.remote())
-        ray.kill(warden)
+    scheduler = _scheduler(config, ended)
+    remaining = config.search.trials - len(ended)
+    with interruptible() as interruption:
+        tuner = tune.Tuner(
+            tune.with_resources(lane, DRIVER_RESOURCES),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=remaining,
+                max_concurrent_trials=lane_count(config),
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str((run.path / "ray").resolve()),
+                callbacks=[TrialRecorder(run, config, ended), StudyWriter(searcher), interruption],
+                # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
+                failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except BaseException:
+            study.write(force=True)
+            raise
+        study.finish()
 
 
 def _trial_name(trial: Any) -> str:
@@ -289,9 +326,10 @@ def _read_base(run: RunFolder) -> Evaluation:
 class TrialRecorder(tune.Callback):
     """Writes a TrialRecord when a trial ends, whatever way it does."""
 
-    def __init__(self, run: RunFolder, config: SweepConfig) -> None:
+    def __init__(self, run: RunFolder, config: SweepConfig, ended: list[TrialRecord]) -> None:
         self._run = run
         self._config = config
+        self._ended = ended
         self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
         """Trial id -> step -> rung; a trial that starts again tells the rungs that it has once more."""
         self._causes: dict[str, str] = {}
@@ -334,7 +372,8 @@ class TrialRecorder(tune.Callback):
         folder = trial_folder(self._run.path, key)
         complete = not cause and len(rungs) == len(self._config.search.scheduler.rungs)
         params = _searched(trial.config)
-        evaluation = self._config.with_values(params).evaluation
+        searched_evaluation = any(name.startswith("evaluation.") for name in params)
+        evaluation = self._config.with_values(params).evaluation if searched_evaluation else self._config.evaluation
         record = TrialRecord(
             trial_id=key,
             number=int(key.rsplit("_", 1)[1]),
@@ -348,6 +387,7 @@ class TrialRecorder(tune.Callback):
             switch_seconds=self._switch_seconds.pop(key, None),
         )
         self._run.append_trial(record)
+        self._ended.append(record)
         drop_checkpoint(self._run.path, key)
         logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
 
