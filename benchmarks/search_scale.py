@@ -39,6 +39,7 @@ from mixwright.config import SweepConfig
 from mixwright.errors import run_job
 from mixwright.records import TrialRecord
 from mixwright.search import sweep
+from mixwright.search.board import Board
 from mixwright.search.cluster import connected
 from mixwright.search.searcher import StudyWriter, TrialSearch, take_up
 from mixwright.search.space import distributions
@@ -181,7 +182,7 @@ def run(folder: Path, trials: int, lanes: int) -> tuple[RunFolder, Watch]:
     (folder / "trials").mkdir()
     file = StudyFile(study_place(folder, config.name, None), NAMES, distributions(config))
     with watching(watch), timing(watch):
-        sweep.run_trials(config, opened, NAMES, SimulatedLane, watch.ended, file)
+        sweep.run_trials(config, opened, NAMES, SimulatedLane, watch.ended, file, Board(watch.ended, trials))
     file.close()
     states = {record.status for record in watch.ended}
     if len(watch.ended) != trials or states != {"complete", "stopped"}:

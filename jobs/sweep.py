@@ -47,6 +47,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument("--plan", action="store_true", help="print trials, tokens, memory and time, and launch nothing")
+    parser.add_argument(
+        "--measure", action="store_true", help="with --plan: take a few steps first, so that speed and memory are real"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
     parser.add_argument(
         "--extend", action="store_true", help="go on with a run whose search has grown: more trials, wider ranges, further choices"
@@ -61,7 +64,7 @@ def main() -> int:
     check_space(config, scenario)
     run_dir = arguments.run_dir or Path("runs") / config.name
     if arguments.plan:
-        print(plan.describe(plan.make(config, scenario)))  # noqa: T201 - the plan is the output
+        print(plan.describe(plan.make(config, scenario, measured=arguments.measure)))  # noqa: T201 - the plan is the output
         return 0
     if is_finished(run_dir, config):
         logger.info("%s holds this run, complete; nothing to do", run_dir)

@@ -241,6 +241,10 @@ class ClusterConfig(Settings):
     """Trials side by side. auto: as many as the cluster holds. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
+    tokens_per_second: Annotated[float, Field(gt=0.0)] | None = None
+    """Of a trial's workers together, as its step lines say; --plan counts with it instead of an estimate."""
+    price_per_worker_hour: Annotated[float, Field(ge=0.0)] | None = None
+    """In any currency; --plan says what the sweep would cost."""
     dashboard: bool = True
     """Of a local cluster: start Ray's dashboard, on loopback."""
 
@@ -273,6 +277,17 @@ class ServeConfig(Settings):
     batch_wait_s: Annotated[float, Field(ge=0.0)] = 0.05
 
 
+class TrackingConfig(Settings):
+    """Where trials are told beside the run folder; one that fails never ends a sweep."""
+
+    tensorboard: bool = True
+    """Event files under tensorboard/ in the run folder."""
+    mlflow: str | None = None
+    """Tracking URI of MLflow, such as http://mlflow:5000 or sqlite:///mlflow.db; $NAME comes from the environment."""
+    wandb: str | None = None
+    """Project in Weights & Biases; key, address and offline mode are the environment's (WANDB_API_KEY, WANDB_MODE, ...)."""
+
+
 class SweepConfig(Settings):
     """A search space: one experiment, from data to report."""
 
@@ -292,6 +307,7 @@ class SweepConfig(Settings):
     search: SearchConfig = SearchConfig()
     cluster: ClusterConfig = ClusterConfig()
     serve: ServeConfig = ServeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _nothing_is_set_for_a_training_that_does_not_happen(self) -> Self:

@@ -248,7 +248,7 @@ def from_json(kind: type[R], value: dict[str, Any]) -> R:
     Raises:
         DataError: a field is missing or unknown.
     """
-    hints = _hints(kind)  # type: ignore[arg-type] # a type can be hashed
+    hints = _hints(kind)  # type: ignore[arg-type]
     if unknown := sorted(set(value) - hints.keys()):
         raise DataError(f"{kind.__name__}: unknown fields {', '.join(unknown)}; the file was written by another version")
     try:

@@ -27,6 +27,7 @@ from mixwright.errors import RunError
 from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
+from mixwright.search.board import Board
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
 from mixwright.search.limits import Limits, limits_of
@@ -36,6 +37,7 @@ from mixwright.search.resources import check_resources, lane_count, settled_here
 from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, suggested, take_up
 from mixwright.search.space import distributions
 from mixwright.search.study import StudyFile
+from mixwright.search.tracking import Trackers, trackers
 from mixwright.search_config import SCALAR
 from mixwright.store.runs import RunFolder
 from mixwright.store.studies import study_place
@@ -105,9 +107,10 @@ def search(
             make_evaluator=make_evaluator,
             peak_flops=choices.peak_flops,
         )
-        stage = _stage(config, run, ended)
+        board = Board(ended, config.search.trials)
+        stage = _stage(config, run, ended, board)
         with stage:
-            _tune(config, setup, run, names, ended, study, limits_of(setup.config, setup.precision))
+            _tune(config, setup, run, names, ended, study, board, limits_of(setup.config, setup.precision))
         seconds = stage.seconds
     study.close()
     if len(ended) < config.search.trials:
@@ -123,16 +126,17 @@ def _drop_strays(run_dir: Path, known: set[str]) -> None:
             shutil.rmtree(folder)
 
 
-def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord]) -> Stage:
+def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord], board: Board) -> Stage:
     name = f"searching ({config.search.trials} trials, {lane_count(config)} side by side)"
     if config.model.tuning == "none":
-        return Stage(name, done=lambda: len(ended), total=lambda: config.search.trials, unit="trial")
+        return Stage(name, done=lambda: len(ended), total=lambda: config.search.trials, unit="trial", board=board)
     taken = StepsTaken(run.path, ended)
     return Stage(
         name,
         done=lambda: sum(taken.by_trial().values()),
         total=lambda: expected_steps(config, ended, taken.by_trial()),
         unit="training step",
+        board=board,
     )
 
 
@@ -143,13 +147,14 @@ def _tune(
     names: tuple[str, ...],
     ended: list[TrialRecord],
     study: StudyFile,
+    board: Board,
     limits: Limits | None,
 ) -> None:
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
     warden: Any = ray.remote(num_cpus=0)(Warden).remote()
     shared = [ray.put(setup), warden]
     try:
-        run_trials(config, run, names, tune.with_parameters(Lane, shared=shared), ended, study, limits)
+        run_trials(config, run, names, tune.with_parameters(Lane, shared=shared), ended, study, board, limits)
     finally:
         ray.get(warden.close.remote())
         ray.kill(warden)
@@ -162,6 +167,7 @@ def run_trials(
     lane: Any,
     ended: list[TrialRecord],
     study: StudyFile,
+    board: Board,
     limits: Limits | None = None,
 ) -> None:
     """Runs the trials that are left on lanes, side by side; each one's record is written, and added to `ended`, when it ends.
@@ -186,6 +192,7 @@ def run_trials(
     )
     scheduler = _scheduler(config, ended)
     remaining = config.search.trials - len(ended)
+    told = trackers(config.tracking, config.name, run.path)
     with interruptible() as interruption:
         tuner = tune.Tuner(
             tune.with_resources(lane, DRIVER_RESOURCES),
@@ -201,7 +208,7 @@ def run_trials(
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str((run.path / "ray").resolve()),
-                callbacks=[TrialRecorder(run, config, ended), StudyWriter(searcher), interruption],
+                callbacks=[TrialRecorder(run, config, ended, told, board), StudyWriter(searcher), interruption],
                 # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
                 failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
                 verbose=0,
@@ -212,6 +219,8 @@ def run_trials(
         except BaseException:
             study.write(force=True)
             raise
+        finally:
+            told.close()
         study.finish()
 
 
@@ -326,8 +335,9 @@ def _read_base(run: RunFolder) -> Evaluation:
 class TrialRecorder(tune.Callback):
     """Writes a TrialRecord when a trial ends, whatever way it does."""
 
-    def __init__(self, run: RunFolder, config: SweepConfig, ended: list[TrialRecord]) -> None:
+    def __init__(self, run: RunFolder, config: SweepConfig, ended: list[TrialRecord], trackers: Trackers, board: Board) -> None:
         self._run = run
+        self._trackers, self._board = trackers, board
         self._config = config
         self._ended = ended
         self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
@@ -337,6 +347,9 @@ class TrialRecorder(tune.Callback):
         """Lane -> the trial whose result came last, and when the scheduler had decided on it."""
         self._switch_seconds: dict[str, float] = {}
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._board.started(trial.config[TRIAL_KEY], _searched(trial.config))
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         key = trial.config[TRIAL_KEY]
         self._note_switch(key, result)
@@ -345,6 +358,8 @@ class TrialRecorder(tune.Callback):
             return
         rung = from_json(RungRecord, result["rung"])
         self._rungs_by_step.setdefault(key, {})[rung.step] = rung
+        self._trackers.rung(key, rung)
+        self._board.rung(key, _searched(trial.config), rung)
         logger.info("%s  (%s)", rung_line(key, rung), describe(_searched(trial.config)))
 
     def _note_switch(self, key: str, result: dict[str, Any]) -> None:
@@ -388,6 +403,8 @@ class TrialRecorder(tune.Callback):
         )
         self._run.append_trial(record)
         self._ended.append(record)
+        self._trackers.ended(record)
+        self._board.over(key)
         drop_checkpoint(self._run.path, key)
         logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
 

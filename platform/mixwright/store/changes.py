@@ -23,6 +23,7 @@ ON_RESUME = (
     "cluster.lanes",
     "cluster.max_failures",
     "cluster.price_per_worker_hour",
+    "cluster.tokens_per_second",
 )
 """Beginnings of the keys that a run which goes on may have otherwise."""
 ON_EXTENSION = ("search.sampler", "search.startup_trials")
