@@ -26,7 +26,7 @@ from mixwright.records import BASE, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.checks import check_space
-from mixwright.search.cluster import connected
+from mixwright.search.cluster import connected, endpoint_turn
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
@@ -104,20 +104,23 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         result = search(config, scenario, data, run)
         record = keep_best(config, result, data, run, described, {**seconds, "search": result.seconds})
 
-        logger.info("[3/4] endpoint")
-        started = time.monotonic()
-        url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
-        seconds = {"endpoint": time.monotonic() - started}
-        try:
-            logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
-            best = config.with_values(record.best["params"]).evaluation
-            logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
+        with endpoint_turn():
+            logger.info("[3/4] endpoint")
             started = time.monotonic()
-            with parallel_edits():
-                systems = evaluate(url, config, scenario, data, run, best)
-            seconds["evaluation"] = time.monotonic() - started
-        finally:
-            stop()
+            url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
+            seconds = {"endpoint": time.monotonic() - started}
+            try:
+                logger.info(
+                    "[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows
+                )
+                best = config.with_values(record.best["params"]).evaluation
+                logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
+                started = time.monotonic()
+                with parallel_edits():
+                    systems = evaluate(url, config, scenario, data, run, best)
+                seconds["evaluation"] = time.monotonic() - started
+            finally:
+                stop()
     run.write_result(complete_record(record, systems, seconds))
 
 

@@ -12,11 +12,12 @@ import optuna
 import postgres
 import pytest
 from optuna.trial import TrialState
+from ray import cloudpickle
 from tests.search.test_searcher import GOOD, NAMES, config, record
 
 from mixwright.config import SweepConfig
 from mixwright.errors import ConfigError, RunError
-from mixwright.search.searcher import TrialSearch, take_up
+from mixwright.search.searcher import StudyWriter, TrialSearch, take_up
 from mixwright.search.space import distributions
 from mixwright.search.study import RETRY_S, StudyFile, check_storage
 from mixwright.settings import validate
@@ -188,6 +189,13 @@ def test_a_database_that_never_answers_is_named_without_its_password(tmp_path: P
         check_storage(place)
     assert "hush" not in str(refused.value) + repr(place)
     assert not (tmp_path / "study.json").exists()
+
+
+def test_what_ray_keeps_of_the_searcher_has_no_password(storage: str, tmp_path: Path) -> None:
+    file = StudyFile(study_place(tmp_path, "demo", storage), NAMES, SPACE)
+    kept = cloudpickle.dumps(StudyWriter(TrialSearch(config(), NAMES, file, evaluate_base=False)))
+    assert b"team:" not in kept
+    assert b"pa%2Fss" not in kept
 
 
 def test_a_wrong_password_is_not_waited_for(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -14,6 +16,8 @@ from mixwright.errors import HardwareError
 from mixwright.train.operators import use_own_compiler
 
 logger = logging.getLogger(__name__)
+
+TURN_RETRY_S = 2.0
 
 
 @contextmanager
@@ -48,6 +52,34 @@ def connected(cluster: ClusterConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+class _Turn:
+    """An actor that is there while its sweep uses Ray Serve; it dies with its driver, however that does."""
+
+    def ready(self) -> bool:
+        return True
+
+
+@contextmanager
+def endpoint_turn() -> Iterator[None]:
+    """The cluster's Ray Serve for this sweep alone, for the length of the block: it is one for all, and each sweep shuts it
+    down."""
+    turn: Any = None
+    waiting = False
+    while turn is None:
+        try:
+            turn = ray.remote(num_cpus=0)(_Turn).options(name="endpoint", namespace="mixwright").remote()
+            ray.get(turn.ready.remote())
+        except ValueError:  # the name is taken
+            if not waiting:
+                logger.info("another sweep of this cluster uses its endpoint; waiting for it")
+            waiting, turn = True, None
+            time.sleep(TURN_RETRY_S)
+    try:
+        yield
+    finally:
+        ray.kill(turn)
 
 
 def _prepare_environment() -> None:

@@ -99,6 +99,11 @@ class TrialSearch(OptunaSearch):
             file.changed(trial.number)
         self.write()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune leaves a pickle of what it is given in the run folder, nobody reads it, and the study's address has a
+        password."""
+        return {}
+
     @property
     def seconds_behind(self) -> float:
         """How long the study on disk has lacked something."""

@@ -347,6 +347,10 @@ class TrialRecorder(tune.Callback):
         """Lane -> the trial whose result came last, and when the scheduler had decided on it."""
         self._switch_seconds: dict[str, float] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as in `TrialSearch`."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._board.started(trial.config[TRIAL_KEY], _searched(trial.config))
 

@@ -2,7 +2,7 @@
 
 What comes in: a folder and the resolved configuration. What goes out: a `RunFolder` through which the search writes. Every
 file is written whole under a temporary name and renamed; `trials.jsonl` grows a line at a time, and a torn last line (a
-kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: `study.db` holds what
+kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: the study holds what
 was suggested, `trials.jsonl` what has ended, `trials/ID/checkpoint` how far the rest had come.
 """
 
