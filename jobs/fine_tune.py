@@ -174,4 +174,4 @@ def _result(base: Evaluation, tuned: RungRecord, run: RunFolder) -> str:
 
 
 if __name__ == "__main__":
-    run_job(main)
+    run_job(main, resumes=True)

@@ -1,6 +1,6 @@
 """The whole path for one search space: data, search, endpoint, evaluation over HTTP, report.
 
-python jobs/sweep.py search_spaces/demo.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume]
+python jobs/sweep.py search_spaces/demo.yaml [--run-dir DIR] [--set key=value ...] [--plan] [--resume | --extend]
 ray job submit --runtime-env runtime_env.yaml -- python jobs/sweep.py search_spaces/demo.yaml
 """
 
@@ -25,14 +25,17 @@ from mixwright.evaluate.systems import evaluate_systems, questions_of
 from mixwright.records import BASE, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
-from mixwright.search.cluster import connected
+from mixwright.search.checks import check_space
+from mixwright.search.cluster import connected, endpoint_turn
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
 from mixwright.search.progress import Stage
 from mixwright.search.resources import check_resources, settled_here
+from mixwright.search.study import check_storage
 from mixwright.search.sweep import SearchResult, search
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result, with_saved_workers
+from mixwright.store.studies import study_place
 from mixwright.train import zero
 
 logger = logging.getLogger("mixwright.sweep")
@@ -44,7 +47,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument("--plan", action="store_true", help="print trials, tokens, memory and time, and launch nothing")
+    parser.add_argument(
+        "--measure", action="store_true", help="with --plan: take a few steps first, so that speed and memory are real"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    parser.add_argument(
+        "--extend", action="store_true", help="go on with a run whose search has grown: more trials, wider ranges, further choices"
+    )
     return parser.parse_args()
 
 
@@ -52,14 +61,15 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_config(arguments.space, arguments.set)
     scenario = load_scenario(config.scenario).with_unseen(config.unseen)
+    check_space(config, scenario)
     run_dir = arguments.run_dir or Path("runs") / config.name
     if arguments.plan:
-        print(plan.describe(plan.make(config, scenario)))  # noqa: T201 - the plan is the output
+        print(plan.describe(plan.make(config, scenario, measured=arguments.measure)))  # noqa: T201 - the plan is the output
         return 0
     if is_finished(run_dir, config):
         logger.info("%s holds this run, complete; nothing to do", run_dir)
     else:
-        run_all(config, scenario, run_dir, resume=arguments.resume)
+        run_all(config, scenario, run_dir, resume=arguments.resume, extend=arguments.extend)
     record = read_result(run_dir)
     assert record is not None
     path = report.build(run_dir)
@@ -67,12 +77,13 @@ def main() -> int:
     return 0
 
 
-def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: bool) -> None:
+def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: bool, extend: bool = False) -> None:
     """Every stage in its order; each leaves its records in the run folder."""
     from serve.app import check_port, start, stop  # Ray Serve's import takes seconds, which a mistyped key should not
 
     check_port(config.serve)
-    check_run(run_dir, config, resume=resume)
+    check_run(run_dir, config, resume=resume, extend=extend)
+    check_storage(study_place(run_dir, config.name, config.search.storage, config.search.storage_patience_s))
     models.check_quantization(config.model)
     zero.check_can_offload(config.train)
     if config.model.tuning == "none":
@@ -86,27 +97,30 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
     with connected(config.cluster):
         check_resources(config)
         config = settled_here(with_saved_workers(run_dir, config))
-        run = open_run(run_dir, config, resume=resume)
+        run = open_run(run_dir, config, resume=resume, extend=extend)
         run.write_json(DATA_FILE, data.report)
         described = environment.describe()  # at the start: the checkout may have moved on by the end
         logger.info("[2/4] search: %d trials", config.search.trials)
         result = search(config, scenario, data, run)
         record = keep_best(config, result, data, run, described, {**seconds, "search": result.seconds})
 
-        logger.info("[3/4] endpoint")
-        started = time.monotonic()
-        url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
-        seconds = {"endpoint": time.monotonic() - started}
-        try:
-            logger.info("[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows)
-            best = config.with_values(record.best["params"]).evaluation
-            logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
+        with endpoint_turn():
+            logger.info("[3/4] endpoint")
             started = time.monotonic()
-            with parallel_edits():
-                systems = evaluate(url, config, scenario, data, run, best)
-            seconds["evaluation"] = time.monotonic() - started
-        finally:
-            stop()
+            url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
+            seconds = {"endpoint": time.monotonic() - started}
+            try:
+                logger.info(
+                    "[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows
+                )
+                best = config.with_values(record.best["params"]).evaluation
+                logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
+                started = time.monotonic()
+                with parallel_edits():
+                    systems = evaluate(url, config, scenario, data, run, best)
+                seconds["evaluation"] = time.monotonic() - started
+            finally:
+                stop()
     run.write_result(complete_record(record, systems, seconds))
 
 
@@ -129,7 +143,7 @@ def keep_best(
     seconds: dict[str, float],
 ) -> RunRecord:
     """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
-    choice = choose_best(result.trials, result.base.objectives, config.search.objective)
+    choice = choose_best(result.trials, result.base.objectives, config.search.objective, result.base.generic_loss)
     run.keep_adapter(run.path / choice.trial.adapter, BEST)
     record = searched_record(config, result, choice, data.report, described, seconds)
     run.write_result(record)
@@ -157,4 +171,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_job(main)
+    run_job(main, resumes=True)

@@ -258,3 +258,111 @@ def test_what_only_training_reads_is_refused_where_nothing_is_trained(tmp_path: 
     message = problem(tmp_path, NOTHING_TRAINED, override)
     assert expected in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("{parameters: {}}", "no parameters are searched, so all 4 trials would be the same; set trials: 1"),
+        ("{parameters: {lora.rank: {low: 8, high: 8}}}", "low must be below high, got 8.0 and 8.0"),
+        ("{parameters: {lora.rank: {low: 4, high: .inf}}}", "high: must be a finite number"),
+        (
+            "{parameters: {lora.rank: {low: 4.5, high: 8}}}",
+            "lora.rank: whole numbers are searched from whole numbers to whole numbers",
+        ),
+        (
+            "{parameters: {lora.dropout: {low: 0.0, high: 0.5, step: 0.2}}}",
+            "step 0.2 does not lead from 0 to 0.5; set high: 0.4, or another step",
+        ),
+        ("{parameters: {lora.rank: {choices: [4, 8, 4]}}}", "choices must differ, and 4 stands there twice"),
+        (
+            "{parameters: {lora.alpha: {low: 1, high: 2, when: {lora.rnk: 4}}, lora.rank: {choices: [4, 8]}}}",
+            "parameters.lora.alpha.when.lora.rnk: no such searched key; did you mean 'lora.rank'?",
+        ),
+        (
+            "{parameters: {lora.alpha: {low: 1, high: 2, when: {lora.rank: 16}}, lora.rank: {choices: [4, 8]}}}",
+            "parameters.lora.alpha.when.lora.rank: lora.rank never takes 16; it takes [4, 8]",
+        ),
+        (
+            "{parameters: {lora.alpha: {low: 1, high: 2, when: {lora.rank: {low: 65}}}, lora.rank: {low: 4, high: 64}}}",
+            "lora.rank never takes {'low': 65}; it takes 4 to 64",
+        ),
+        (
+            "{parameters: {lora.alpha: {low: 1, high: 2, when: {lora.rank: 4}}, "
+            "lora.rank: {choices: [4, 8], when: {lora.alpha: 1}}}}",
+            "the conditions of lora.alpha, lora.rank go round in a circle; remove one of them",
+        ),
+        ("{parameters: {mixture.task_weights: {simplex: [a, b], bounds: {a: [0.6, 0.2]}}}}", "a: low must be below high"),
+        (
+            "{parameters: {mixture.task_weights: {simplex: [a, b], bounds: {c: [0.1, 0.2]}}}}",
+            "'c' is not in the simplex ['a', 'b']",
+        ),
+        (
+            "{parameters: {mixture.task_weights: {simplex: [a, b], bounds: {a: [0.6, 0.7], b: [0.6, 0.7]}}}}",
+            "the weights sum to 1, and the bounds allow 1.2 to 1.4 alone; widen them",
+        ),
+        ("{parameters: {lora.rank: {simplex: [a, b]}}}", "weights that sum to 1 are mixture.task_weights alone"),
+        (
+            "{parameters: {mixture.task_weights: {simplex: [a, b]}, mixture.task_weights.a: {low: 0, high: 1}}}",
+            "mixture.task_weights holds mixture.task_weights.a; give that task bounds in the simplex, and remove it",
+        ),
+        ("{parameters: {data.root: {choices: [a, b]}}}", "data.root: is read once for the whole sweep and would change no trial"),
+        ("{parameters: {search.seed: {choices: [1, 2]}}}", "would change no trial; search train.seed"),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, first: [{lora.rank: 16}]}",
+            "search.first: lora.rank must lie from 4 to 8, got 16",
+        ),
+        (
+            "{parameters: {lora.use_dora: {choices: [true, false]}, lora.rank: {low: 4, high: 8, when: {lora.use_dora: true}}}, "
+            "first: [{lora.use_dora: false, lora.rank: 4}]}",
+            "must name exactly the searched keys that apply there: ['lora.use_dora']",
+        ),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, first: [{lora.rnk: 4}]}",
+            "'lora.rnk' is not searched; did you mean 'lora.rank'?",
+        ),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, scheduler: {kind: hyperband}}",
+            "scheduler.kind: must be 'asha', 'median' or",
+        ),
+        ("{parameters: {lora.rank: {low: 4, high: 8}}, objective: {kind: weighted}}", "kind weighted needs `weights`"),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, objective: {weights: {seen: 1}}}",
+            "`weights` are read where kind is weighted",
+        ),
+        ("{parameters: {lora.rank: {low: 4, high: 8}}, objective: {names: [seen]}}", "a front needs two objectives or more"),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, objective: {maximize: sene}}",
+            "objective.maximize: must be 'seen', 'unseen' or",
+        ),
+        (
+            "{parameters: {lora.rank: {low: 4, high: 8}}, constraints: {max_memory_gib: 0}}",
+            "max_memory_gib: must be greater than 0",
+        ),
+    ],
+)
+def test_a_search_that_contradicts_itself_is_told_in_one_line(tmp_path: Path, search: str, expected: str) -> None:
+    message = problem(tmp_path, f"name: x\nsearch: {search}\n", "search.trials=4")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_values_that_only_clash_together_are_found_before_anything_starts_and_a_condition_parts_them(tmp_path: Path) -> None:
+    clash = (
+        "name: x\nsearch: {trials: 2, parameters: {mixture.budget: {choices: [examples, scenario_examples]}, "
+        "mixture.generic_fraction: {low: 0.5, high: 1.0%s}}}\n"
+    )
+    message = problem(tmp_path, clash % "")
+    assert "generic_fraction 1 leaves no scenario examples to count" in message
+    assert "(drawn together: mixture.budget scenario_examples, mixture.generic_fraction 1.0)" in message
+    assert "keep them apart with `when:`, or narrow one of them" in message
+    parted = clash % ", when: {mixture.budget: examples}"
+    assert load_config(write(tmp_path, parted)).search.trials == 2
+
+
+def test_a_condition_may_follow_what_it_hangs_on_in_any_order_and_chain(tmp_path: Path) -> None:
+    text = (
+        "name: x\nsearch: {trials: 2, parameters: {lora.dropout: {choices: [0.0, 0.1], when: {lora.alpha: {low: 8}}}, "
+        "lora.alpha: {low: 4, high: 16, when: {lora.rank: [8, 16]}}, lora.rank: {choices: [4, 8, 16]}}}\n"
+    )
+    assert [*load_config(write(tmp_path, text)).points.parameters] == ["lora.rank", "lora.alpha", "lora.dropout"]

@@ -181,3 +181,13 @@ def test_pools_that_are_kept_give_the_same_mixtures_and_are_ranked_once() -> Non
     assert sorted(watched.read) == sorted((*TASKS, GENERIC))
     assert len(counted) == len(set(counted)) == 800
     assert kept.mixture(MixtureConfig(size=50), TASKS, seed=4) == build_mixture(pools(), MixtureConfig(size=50), TASKS, seed=4)
+
+
+def test_each_epoch_learns_the_same_rows_in_an_order_of_its_own() -> None:
+    once, thrice = mix(0.3, 50), mix(0.3, 50, epochs=3)
+    ids = [example.id for example in thrice.rows]
+    assert ids[:50] == [example.id for example in once.rows]
+    assert sorted(ids[:50]) == sorted(ids[50:100]) == sorted(ids[100:])
+    assert len({tuple(ids[:50]), tuple(ids[50:100]), tuple(ids[100:])}) == 3
+    assert thrice.counts == {task: 3 * count for task, count in once.counts.items()}
+    assert thrice.generic_fraction == once.generic_fraction

@@ -6,39 +6,45 @@ Everything that can be checked without data, model or cluster is checked here, b
 
 from __future__ import annotations
 
-import itertools
 import math
+import types
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from mixwright.decoding import GREEDY, LOWEST_TEMPERATURE, Decoding
+from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ConfigError
-from mixwright.settings import TAGGED_KINDS, Positive, Settings, load_yaml, read_value, set_dotted, validate
+from mixwright.search_checks import DECODING as DECODING
+from mixwright.search_checks import MAX_NEW_TOKENS as MAX_NEW_TOKENS
+from mixwright.search_checks import TASK_WEIGHTS as TASK_WEIGHTS
+from mixwright.search_checks import invalid_points, problems_of_space
+from mixwright.search_config import ChoiceSpec as ChoiceSpec
+from mixwright.search_config import ObjectiveConfig as ObjectiveConfig
+from mixwright.search_config import RangeSpec as RangeSpec
+from mixwright.search_config import SchedulerConfig as SchedulerConfig
+from mixwright.search_config import SearchConfig as SearchConfig
+from mixwright.search_config import SimplexSpec as SimplexSpec
+from mixwright.search_config import ends as ends
+from mixwright.search_points import Points, ordered
+from mixwright.settings import Fraction, Positive, Settings, load_yaml, read_value, set_dotted, validate
 from mixwright.sources import DataConfig as DataConfig
 from mixwright.sources import SourceConfig as SourceConfig
 
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-DECODING = "evaluation.decoding"
-MAX_NEW_TOKENS = "evaluation.max_new_tokens"
-"""Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
 """A setting that follows from the cluster when a sweep starts."""
-NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
-"""Keys that all trials of a sweep share: a lane keeps its workers and their base model from trial to trial."""
+OF_A_TRIAL = "a trial of a space that was checked"
+"""Validation context: what was searched is not checked once more for each trial."""
 
 
 class ModelConfig(Settings):
@@ -112,6 +118,8 @@ class MixtureConfig(Settings):
     budget: Literal["examples", "tokens", "scenario_examples"] = "examples"
     """What `size` counts and every trial holds fixed."""
     size: Positive = 1000
+    epochs: Positive = 1
+    """Times that the mixture is learned, each in an order of its own; what `size` counts is one of them."""
     max_repeats: Annotated[float, Field(ge=1.0)] = 1.0
     """A source too small is repeated up to this many times; beyond it the mixture is refused."""
 
@@ -133,7 +141,7 @@ class MixtureConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """The fine-tuning recipe. One epoch over the mixture; the mixture's size sets the number of steps."""
+    """The fine-tuning recipe. The size of the mixture, times its epochs, sets the number of steps."""
 
     micro_batch_size: Positive = 8
     """Rows of the greatest length (model.max_length) that one forward pass of one worker has to hold."""
@@ -221,92 +229,6 @@ class EvaluationConfig(Settings):
     """What would matter to you, in points of 0 to 100: where a task's rows cannot show so small a difference, tables say so."""
 
 
-class RangeSpec(Settings):
-    """An interval to search; both ends are ordinary values."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    @model_validator(mode="after")
-    def _is_an_interval(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log: true needs low > 0 and no step")
-        return self
-
-
-class ChoiceSpec(Settings):
-    """A list of values to search."""
-
-    choices: Annotated[tuple[Any, ...], Field(min_length=1)]
-
-
-def _kind_of_spec(value: Any) -> str:
-    is_choice = "choices" in value if isinstance(value, dict) else isinstance(value, ChoiceSpec)
-    return "choice" if is_choice else "range"
-
-
-TAGGED_KINDS.update(range=RangeSpec, choice=ChoiceSpec)
-SearchedKey = Annotated[Annotated[RangeSpec, Tag("range")] | Annotated[ChoiceSpec, Tag("choice")], Discriminator(_kind_of_spec)]
-
-
-class SchedulerConfig(Settings):
-    """Early stopping by successive halving (ASHA, Li et al. 2018) on the `seen` objective."""
-
-    kind: Literal["asha", "none"] = "asha"
-    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.34, 1.0)
-    """Shares of the training budget at which a trial is evaluated, rising, the last 1."""
-    reduction_factor: Annotated[float, Field(gt=1.0)] = 2.0
-    """Of the trials that reach a rung, about one in this many goes on."""
-
-    @model_validator(mode="after")
-    def _rungs_rise_to_one(self) -> Self:
-        if list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0.0:
-            raise ValueError(f"rungs must rise from above 0 to 1, got {list(self.rungs)}")
-        return self
-
-
-class ObjectiveConfig(Settings):
-    """Which finished trial is best: the highest `seen` among those that keep what was never trained."""
-
-    max_unseen_loss: Annotated[float, Field(ge=0.0)] = 1.0
-    """Points (0 to 100) that `unseen` may fall below the base model's."""
-    max_retention_loss: Annotated[float, Field(ge=0.0)] = 0.1
-    """Nats a token that the response NLL on held-out generic rows may rise above the base model's."""
-
-
-class SearchConfig(Settings):
-    """What is searched. With `parameters` empty, the sweep is one fine-tune."""
-
-    parameters: dict[str, SearchedKey] = Field(default_factory=dict)
-    """Dotted key (mixture.generic_fraction, lora.rank, mixture.task_weights.fluency, ...) -> range or choices."""
-    first: tuple[dict[str, Any], ...] = ()
-    """Points to try before the sampler chooses; each names every searched key."""
-    trials: Positive = 1
-    sampler: Literal["tpe", "random"] = "tpe"
-    startup_trials: Positive = 4
-    """Random trials before TPE models what it has seen."""
-    seed: int = 0
-    """Seed of the sampler, the choice and order of rows, the wordings and, unless train.seed is set, the adapters."""
-    scheduler: SchedulerConfig = SchedulerConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-
-    @model_validator(mode="after")
-    def _one_point_is_one_trial(self) -> Self:
-        if not self.parameters and self.trials != 1:
-            raise ValueError(f"no parameters are searched, so all {self.trials} trials would be the same; set trials: 1")
-        for point in self.first:
-            if set(point) != set(self.parameters):
-                raise ValueError(f"first: {point} must name exactly the searched keys {sorted(self.parameters)}")
-            for key, spec in self.parameters.items():
-                if isinstance(spec, ChoiceSpec) and point[key] not in spec.choices:
-                    raise ValueError(f"first: {key} must be one of its choices {list(spec.choices)}, got {point[key]!r}")
-        return self
-
-
 class ClusterConfig(Settings):
     """Resources of one trial, and trials side by side. `auto` is settled once, when the sweep starts, said in a log line and
     written to the run's configuration; a resumed run keeps its workers, whatever cluster it goes on."""
@@ -323,6 +245,10 @@ class ClusterConfig(Settings):
     """Trials side by side. auto: as many as the cluster holds. Set it where the cluster grows on demand."""
     address: str | None = None
     """Ray cluster to join; None: the one that the job runs on, else a local one."""
+    tokens_per_second: Annotated[float, Field(gt=0.0)] | None = None
+    """Of a trial's workers together, as its step lines say; --plan counts with it instead of an estimate."""
+    price_per_worker_hour: Annotated[float, Field(ge=0.0)] | None = None
+    """In any currency; --plan says what the sweep would cost."""
     dashboard: bool = True
     """Of a local cluster: start Ray's dashboard, on loopback."""
 
@@ -355,6 +281,17 @@ class ServeConfig(Settings):
     batch_wait_s: Annotated[float, Field(ge=0.0)] = 0.05
 
 
+class TrackingConfig(Settings):
+    """Where trials are told beside the run folder; one that fails never ends a sweep."""
+
+    tensorboard: bool = True
+    """Event files under tensorboard/ in the run folder."""
+    mlflow: str | None = None
+    """Tracking URI of MLflow, such as http://mlflow:5000 or sqlite:///mlflow.db; $NAME comes from the environment."""
+    wandb: str | None = None
+    """Project in Weights & Biases; key, address and offline mode are the environment's (WANDB_API_KEY, WANDB_MODE, ...)."""
+
+
 class SweepConfig(Settings):
     """A search space: one experiment, from data to report."""
 
@@ -374,6 +311,7 @@ class SweepConfig(Settings):
     search: SearchConfig = SearchConfig()
     cluster: ClusterConfig = ClusterConfig()
     serve: ServeConfig = ServeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _nothing_is_set_for_a_training_that_does_not_happen(self) -> Self:
@@ -436,28 +374,18 @@ class SweepConfig(Settings):
                 yield f"search.parameters.{key}: model.tuning is full, so no adapter is made; remove it, or set tuning lora"
 
     @model_validator(mode="after")
-    def _searched_keys_exist(self) -> Self:
-        problems = [*self._problems_of_searched_decoding()]
-        problems += [
-            f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
-            "write a search space for each value"
-            for key in self.search.parameters
-            if key.startswith(NEVER_SEARCHED)
-        ]
-        for key, spec in self.search.parameters.items():
-            if key.startswith(f"{DECODING}."):
-                continue  # one alone may contradict what stands there; above they were taken together
-            for value in ends(spec):
-                if value == 0 and key.startswith("mixture.task_weights."):
-                    continue  # alone it may leave nothing to train; in a trial the other weights stand beside it
-                try:
-                    self.with_values({key: value}, check_search=False)
-                except ConfigError as error:
-                    problems.append(f"search.parameters.{key}: {str(error).removeprefix('trial: ')}")
-                    break
-        if problems:
+    def _searched_keys_exist(self, info: ValidationInfo) -> Self:
+        if info.context == OF_A_TRIAL:
+            return self
+        if problems := problems_of_space(self):
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def points(self) -> Points:
+        """The searched space."""
+        parameters = ordered(self.search.parameters)
+        return Points(parameters=parameters, whole=frozenset(key for key in parameters if is_whole(key)))
 
     @property
     def trial_seed(self) -> int:
@@ -469,30 +397,6 @@ class SweepConfig(Settings):
         """The most computed tokens of one forward pass of one worker, but for a single longer row."""
         return self.train.tokens_per_pass or self.train.micro_batch_size * self.model.max_length
 
-    def _problems_of_searched_decoding(self) -> Iterator[str]:
-        """Settings of decoding are taken together, since one may contradict another that it will never stand beside."""
-        parameters = self.search.parameters
-        for key in parameters:
-            if key.startswith("evaluation.") and key not in (DECODING, MAX_NEW_TOKENS) and not key.startswith(f"{DECODING}."):
-                yield f"search.parameters.{key}: all trials are asked the same; of `evaluation`, search decoding or max_new_tokens"
-        whole = parameters.get(DECODING)
-        if whole and not (isinstance(whole, ChoiceSpec) and all(isinstance(choice, str) for choice in whole.choices)):
-            yield f"search.parameters.{DECODING}: give `choices` in their short form, such as [greedy, num_beams=4]"
-        specs = {key: spec for key, spec in parameters.items() if key.startswith(f"{DECODING}.")}
-        if whole and specs:
-            yield f"search.parameters: {DECODING} holds {', '.join(specs)}; search the whole, or its settings"
-        temperature = specs.get(f"{DECODING}.temperature")
-        if isinstance(temperature, RangeSpec) and temperature.low < LOWEST_TEMPERATURE:
-            rule = f"a range must start at {LOWEST_TEMPERATURE} or above, got {temperature.low:g}; 0 is greedy, give it as a choice"
-            yield f"search.parameters.{DECODING}.temperature: {rule}"
-        for values in itertools.product(*(ends(spec) for spec in specs.values())) if specs else ():
-            try:
-                self.with_values(dict(zip(specs, values, strict=True)), check_search=False)
-            except ConfigError as error:
-                way_out = f"where settings exclude each other, search the whole: {DECODING}: {{choices: [greedy, num_beams=4]}}"
-                yield f"search.parameters: {str(error).removeprefix('trial: ')}; {way_out}"
-                return
-
     def with_values(self, values: Mapping[str, Any], *, check_search: bool = True) -> Self:
         """The configuration of one trial: dotted keys replaced, everything validated again.
 
@@ -503,17 +407,44 @@ class SweepConfig(Settings):
         """
         tree = self.model_dump(mode="json")
         if not check_search:
-            tree["search"] |= {"parameters": {}, "first": [], "trials": 1}
+            tree["search"] |= {"parameters": {}, "first": [], "trials": 1, "sampler": "tpe", "constraints": {}}
         for key, value in values.items():
             set_dotted(tree, key, _as_declared(tree, key, value))
         if any(key.startswith("mixture.task_weights.") for key in values):
             tree["mixture"]["normalize"] = True
-        return validate(type(self), tree, where="trial")
+        return validate(type(self), tree, where="trial", context=OF_A_TRIAL)
 
 
-def ends(spec: RangeSpec | ChoiceSpec) -> tuple[Any, ...]:
-    """All choices, or both ends of a range."""
-    return spec.choices if isinstance(spec, ChoiceSpec) else (spec.high, spec.low)
+def is_whole(key: str) -> bool:
+    """Whether a dotted key holds whole numbers, by its declared type."""
+    kinds: list[Any] = [SweepConfig]
+    for part in key.split("."):
+        fields = [
+            kind.model_fields[part]
+            for kind in kinds
+            if isinstance(kind, type) and issubclass(kind, Settings) and part in kind.model_fields
+        ]
+        mapped = [args[1] for kind in kinds if typing.get_origin(kind) is dict for args in [typing.get_args(kind)]]
+        kinds = [leaf for annotation in (*(field.annotation for field in fields), *mapped) for leaf in _leaves(annotation)]
+    return int in kinds and float not in kinds
+
+
+def _type_below(kind: Any, part: str) -> Any:
+    if typing.get_origin(kind) is dict:
+        return typing.get_args(kind)[1]
+    field = kind.model_fields.get(part) if isinstance(kind, type) and issubclass(kind, Settings) else None
+    return field.annotation if field else None
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows, unions and `Annotated` taken apart."""
+    if typing.get_origin(annotation) is Annotated:
+        yield from _leaves(typing.get_args(annotation)[0])
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _leaves(part)
+    else:
+        yield annotation
 
 
 def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
@@ -546,8 +477,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         node[last] = value
     _make_paths_absolute(tree, path.parent)
     config = validate(SweepConfig, tree, where=str(path))
-    if unread := [*config.ignored()]:
-        raise ConfigError(f"{path}: " + "\n".join(unread))
+    if problems := [*config.ignored()] or [*invalid_points(config)]:
+        raise ConfigError(f"{path}: " + "\n".join(problems))
     return config
 
 

@@ -20,12 +20,17 @@ from __future__ import annotations
 
 import difflib
 import logging
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 USER_ERROR_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 130
+SIGNALLED_EXIT_CODE = 128
+"""To which a shell adds the signal's number: 130 for Ctrl-C, 143 for SIGTERM."""
 
 
 class MixwrightError(Exception):
@@ -72,23 +77,50 @@ class ServeError(MixwrightError):
     """An endpoint cannot start, or does not answer as it should."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to end; no error, and nothing that `except Exception` should catch."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of `choices`, or an empty string where none is close."""
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def run_job(main: Callable[[], int]) -> NoReturn:
-    """Runs a job's `main` and exits: its own code, or 2 with one line on stderr for a user's mistake."""
+def run_job(main: Callable[[], int], *, resumes: bool = False) -> NoReturn:
+    """Runs a job's `main` and exits: its own code, 2 with one line on stderr for a user's mistake, or 128 and the signal's number.
+
+    Args:
+        resumes: the job takes --resume, and says how to go on when a signal ends it.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = main()
     except MixwrightError as error:
         sys.stderr.write(f"error: {error}\n")
         code = USER_ERROR_EXIT_CODE
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped by the keyboard; what was finished is kept, and --resume goes on from there\n")
-        code = INTERRUPTED_EXIT_CODE
+    except KeyboardInterrupt as stop:
+        number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
+        way_on = f"; what was finished is kept, go on with: {_resume_command()}" if resumes else ""
+        sys.stderr.write(f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}{way_on}\n")
+        code = SIGNALLED_EXIT_CODE + number
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _resume_command() -> str:
+    """The present call with --resume, as a shell takes it."""
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    arguments = [argument for argument in sys.argv if argument != "--resume"]
+    return shlex.join([str(shown), *arguments, "--resume"])

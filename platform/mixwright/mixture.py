@@ -40,7 +40,7 @@ class Mixture(Generic[R]):
 
     rows: tuple[R, ...]
     counts: dict[str, int]
-    """Rows by task, `generic` included, repeats counted."""
+    """Rows by task, `generic` included, repeats and epochs counted."""
     distinct: dict[str, int]
     """Different rows by task; below `counts` where a source was repeated."""
 
@@ -151,9 +151,11 @@ class RankedPools(Generic[R]):
         else:
             counts = _counts(config, shares)
         _check_supply(counts, ranked, config)
+        first = seed if order_seed is None else order_seed
+        orders = [first, *(_order_of_epoch(first, epoch) for epoch in range(1, config.epochs))]
         return Mixture(
-            rows=_spread(counts, ranked, seed, seed if order_seed is None else order_seed),
-            counts=counts,
+            rows=tuple(itertools.chain.from_iterable(_spread(counts, ranked, seed, order) for order in orders)),
+            counts={task: count * config.epochs for task, count in counts.items()},
             distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
         )
 
@@ -223,6 +225,11 @@ def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Row]]
     if all(ranked.get(task) for task in short):
         way_out += f", or mixture.max_repeats to at least {math.ceil(repeats * 100) / 100:g}"
     raise MixtureError(f"mixture: {'; '.join(lines)} (repeated at most {config.max_repeats:g} times); {way_out}")
+
+
+def _order_of_epoch(seed: int, epoch: int) -> int:
+    """The seed of the order in which an epoch after the first learns the same rows."""
+    return int(_unit(f"epoch|{seed}|{epoch}") * 2**53)
 
 
 def _unit(name: str) -> float:

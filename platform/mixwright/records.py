@@ -8,6 +8,7 @@ writes these records.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -229,6 +230,8 @@ class RunRecord:
     """Seconds by stage, trials by status, training tokens."""
     data: dict[str, Any]
     """Counts by source, task and split, and what the leak guard dropped."""
+    hypervolume: dict[str, Any] = field(default_factory=dict)
+    """Of the front: its objectives, and by reference point (base, base_less_limits) the point and the volume above it."""
 
 
 R = TypeVar("R")
@@ -245,14 +248,20 @@ def from_json(kind: type[R], value: dict[str, Any]) -> R:
     Raises:
         DataError: a field is missing or unknown.
     """
-    hints = typing.get_type_hints(kind)
-    names = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(value) - names):
+    hints = _hints(kind)  # type: ignore[arg-type]
+    if unknown := sorted(set(value) - hints.keys()):
         raise DataError(f"{kind.__name__}: unknown fields {', '.join(unknown)}; the file was written by another version")
     try:
         return kind(**{name: _revive(hints[name], item) for name, item in value.items()})
     except TypeError as error:
         raise DataError(f"{kind.__name__}: {error}; the file was written by another version") from error
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Field -> type. Working it out takes longer than filling the record, and a long run has thousands."""
+    hints = typing.get_type_hints(kind)
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
 
 
 def _revive(hint: Any, value: Any) -> Any:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mixwright.errors import ConfigError, did_you_mean
 
 Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -56,12 +57,12 @@ def _unknown_key(path: str, word: str, choices: Mapping[str, Any]) -> str:
 T = TypeVar("T", bound=Settings)
 
 
-def validate(kind: type[T], tree: Any, *, where: str) -> T:
+def validate(kind: type[T], tree: Any, *, where: str, context: Any = None) -> T:
     """A validated `kind`, or one ConfigError that lists every problem with its key, rule and value."""
     if not isinstance(tree, dict):
         raise ConfigError(f"{where}: must be a mapping of keys to values, got {type(tree).__name__}")
     try:
-        return kind.model_validate(tree)
+        return kind.model_validate(tree, context=context)
     except ValidationError as error:
         items = [item for item in error.errors() if item["type"] != "too_short" or len(item["input"]) == 0]
         problems = list(dict.fromkeys(line for item in items for line in _problem_lines(kind, item)))

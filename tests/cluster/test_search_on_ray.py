@@ -25,6 +25,7 @@ from mixwright.scenarios import load_scenario
 from mixwright.search import sweep
 from mixwright.search.cluster import connected
 from mixwright.store.runs import RunFolder, open_run
+from mixwright.train.sizes import model_sizes
 
 pytestmark = pytest.mark.cluster
 
@@ -133,6 +134,38 @@ def test_a_single_fine_tune_is_a_sweep_of_one_trial(tiny_model: Path, tmp_path: 
     space = write_space(tmp_path, tiny_model, search={"scheduler": {"kind": "none", "rungs": [1.0]}})
     _, result = run_search(space, tmp_path / "run")
     assert [(trial.status, trial.params) for trial in result.trials] == [("complete", {})]
+
+
+def test_conditions_and_constraints_hold_in_a_sweep_and_refused_draws_cost_no_trial(tiny_model: Path, tmp_path: Path) -> None:
+    per_rank = model_sizes(SweepConfig.model_validate({"name": "x", "model": {"name": str(tiny_model)}})).adapter_width
+    search = {
+        "trials": 3,
+        "sampler": "random",
+        "parameters": {
+            "lora.rank": {"low": 1, "high": 64, "log": True},
+            "lora.use_rslora": {"choices": [True, False]},
+            "lora.alpha": {"low": 4, "high": 32, "when": {"lora.use_rslora": True}},
+            "mixture.task_weights": {"simplex": ["clarity", "fluency"]},
+        },
+        "constraints": {"max_trainable_parameters": 6 * per_rank},
+        "scheduler": {"kind": "median", "rungs": [0.5, 1.0]},
+        "objective": {"kind": "constrained", "max_retention_loss_percent": 200},
+    }
+    run, result = run_search(write_space(tmp_path, tiny_model, search=search, mixture={"size": 16}), tmp_path / "run")
+    assert [trial.status for trial in result.trials] == ["complete"] * 3
+    for trial in result.trials:
+        assert trial.params["lora.rank"] <= 6
+        assert ("lora.alpha" in trial.params) == trial.params["lora.use_rslora"]
+        assert trial.params["mixture.task_weights.clarity"] + trial.params["mixture.task_weights.fluency"] == pytest.approx(1.0)
+    trials = optuna.load_study(study_name="sweep", storage=run.study_url).get_trials()
+    trained = {trial.trial_id for trial in result.trials}
+    refused = [trial for trial in trials if trial.user_attrs.get("trial_id") not in trained]
+    assert {trial.state.name for trial in refused} == {"PRUNED"}
+    assert all(trial.params["lora.rank"] > 6 for trial in refused)
+    limits = [trial.constraints["retention_loss"] for trial in trials if trial.state.name == "COMPLETE"]
+    base_loss = result.base.generic_loss
+    assert base_loss is not None
+    assert sorted(limits) == pytest.approx(sorted(-trial.rungs[-1].objectives.retention - 2 * base_loss for trial in result.trials))
 
 
 def test_two_workers_under_zero3_train_and_evaluate_one_trial_together(tiny_model: Path, tmp_path: Path) -> None:

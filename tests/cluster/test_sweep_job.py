@@ -128,7 +128,7 @@ def test_the_whole_run_again_does_nothing_and_says_so(resumed) -> None:
 def test_another_configuration_on_the_same_folder_is_refused_in_one_line(resumed) -> None:
     run_dir = resumed[0]
     other = run(run_dir.parent / "space.yaml", run_dir, "--set", "mixture.size=40", "--resume")
-    assert_one_line(other, "another configuration (mixture.size differ)")
+    assert_one_line(other, "another configuration (mixture.size: 48 there, 40 here)")
 
 
 def assert_one_line(process: subprocess.CompletedProcess[str], expected: str) -> None:

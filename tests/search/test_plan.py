@@ -1,13 +1,21 @@
-"""The plan of a sweep that trains nothing; what training takes is planned in the cluster's tests."""
+"""The plan of a sweep, held against what then happens."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from mixwright.config import load_config
+import pytest
+from tests.cluster.small_space import write_space
+
+from mixwright.config import SweepConfig, load_config
+from mixwright.data.prepare import prepare
 from mixwright.models import COMPLETE
 from mixwright.scenarios import load_scenario
-from mixwright.search import plan
+from mixwright.search import plan, sweep
+from mixwright.search.cluster import connected
+from mixwright.store.runs import open_run
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "decoding.yaml"
 
@@ -24,3 +32,55 @@ def test_the_shipped_space_is_planned_without_its_adapter_and_says_so(tiny_model
     folder.mkdir()
     (folder / COMPLETE).touch()
     assert plan.describe(made).splitlines()[1] == f"adapter          {folder}"
+
+
+def small_config(folder: Path, tiny_model: Path, **changes: Any) -> SweepConfig:
+    search = {
+        "trials": 3,
+        "parameters": {"mixture.generic_fraction": {"low": 0.0, "high": 1.0}},
+        "scheduler": {"kind": "none", "rungs": [0.5, 1.0]},
+    }
+    return load_config(
+        write_space(
+            folder,
+            tiny_model,
+            search=search,
+            mixture={"size": 240, "max_repeats": 4.0},
+            cluster={"lanes": 1, "dashboard": False},
+            **changes,
+        )
+    )
+
+
+def test_a_given_speed_and_a_price_give_time_and_money(tiny_model: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path, tiny_model).with_values(
+        {"cluster.tokens_per_second": 50.0, "cluster.price_per_worker_hour": 3.0}
+    )
+    made = plan.make(config, load_scenario(config.scenario))
+    assert made.hours == pytest.approx(made.expected_tokens / 50 / 3600)
+    text = plan.describe(made)
+    assert f"money            {made.hours * 3:,.2f}" in text
+    assert "given: 50 tokens/s" in text
+
+
+def test_evaluations_are_counted_as_halving_would_have_them(tiny_model: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path, tiny_model)
+    assert plan.expected_evaluations(config) == 2
+    assert plan.expected_evaluations(config.with_values({"search.scheduler.kind": "asha"})) == 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_measured_plan_is_within_30_percent_of_what_happens(tiny_model: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path, tiny_model)
+    scenario = load_scenario(config.scenario)
+    planned = plan.make(config, scenario, measured=True)
+    data = prepare(config.data, scenario, seed=0)
+    run = open_run(tmp_path / "run", config, resume=False)
+    with connected(config.cluster):
+        trials = sweep.search(config, scenario, data, run).trials
+    steps = [json.loads(line) for path in run.path.glob("trials/*/metrics.jsonl") for line in path.read_text().splitlines()]
+    assert sum(trial.rungs[-1].tokens for trial in trials) == pytest.approx(planned.expected_tokens, rel=0.3)
+    assert max(step["memory_gib"] for step in steps) == pytest.approx(planned.memory_gib, rel=0.3)
+    took_s = sum(trial.rungs[-1].seconds + (trial.switch_seconds or 0.0) for trial in trials)
+    assert took_s == pytest.approx(planned.trial_hours * 3600, rel=0.3)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mixwright.records import TrialRecord
 from mixwright.search import progress
 
 
@@ -57,7 +58,15 @@ def test_steps_are_counted_by_trial(tmp_path: Path) -> None:
     for name, lines in (("trial_0000", 3), ("trial_0001", 2)):
         (tmp_path / "trials" / name).mkdir(parents=True)
         (tmp_path / "trials" / name / "metrics.jsonl").write_text("{}\n" * lines)
-    assert progress.steps_by_trial(tmp_path) == {"trial_0000": 3, "trial_0001": 2}
+    taken = progress.StepsTaken(tmp_path, [])
+    assert taken.by_trial() == {"trial_0000": 3, "trial_0001": 2}
+
+
+def test_steps_of_an_ended_trial_are_those_of_its_record(tmp_path: Path) -> None:
+    ended: list[TrialRecord] = []
+    taken = progress.StepsTaken(tmp_path, ended)
+    ended.append(TrialRecord(trial_id="trial_0000", number=0, status="failed", params={}, rungs=()))
+    assert taken.by_trial() == {"trial_0000": 0}
 
 
 def test_expected_steps_follow_what_has_ended_and_what_has_passed_its_first_rung() -> None:

@@ -13,7 +13,8 @@ from mixwright.config import SweepConfig
 from mixwright.records import Objectives, RungRecord, TrialRecord
 from mixwright.search.searcher import BEHIND_S, StudyWriter, TrialSearch, suggested, take_up
 from mixwright.search.space import distributions
-from mixwright.search.study import STUDY_NAME
+from mixwright.search.study import STUDY_NAME, StudyFile
+from mixwright.store.studies import StudyPlace
 
 NAMES = ("seen", "unseen", "retention")
 GOOD = {"seen": 50.0, "unseen": 30.0, "retention": 0.0, "training_iteration": 2}
@@ -26,8 +27,12 @@ def config(**search: object) -> SweepConfig:
     )
 
 
+def opened(folder: Path, **search: object) -> StudyFile:
+    return StudyFile(StudyPlace(url=f"sqlite:///{folder}/study.db"), NAMES, distributions(config(**search)))
+
+
 def searcher(folder: Path, **search: object) -> TrialSearch:
-    return TrialSearch(config(**search), NAMES, f"sqlite:///{folder}/study.db", evaluate_base=True)
+    return TrialSearch(config(**search), NAMES, opened(folder, **search), evaluate_base=True)
 
 
 def study(folder: Path) -> optuna.Study:
@@ -96,7 +101,7 @@ def test_a_trial_ends_as_what_it_was_and_never_stays_running(tmp_path: Path, res
 
 def test_a_trial_that_was_running_is_queued_again_under_its_id_with_its_values(tmp_path: Path) -> None:
     before = searcher(tmp_path).suggest("r0")
-    assert take_up(f"sqlite:///{tmp_path}/study.db", [], NAMES) == ["trial_0000"]
+    assert take_up(opened(tmp_path), [], NAMES) == ["trial_0000"]
     after = searcher(tmp_path).suggest("r1")
     assert {key: after[key] for key in ("trial_id", "lora.rank", "mixture.generic_fraction")} == {
         key: before[key] for key in ("trial_id", "lora.rank", "mixture.generic_fraction")
@@ -105,9 +110,8 @@ def test_a_trial_that_was_running_is_queued_again_under_its_id_with_its_values(t
 
 def test_taking_up_twice_queues_a_trial_once(tmp_path: Path) -> None:
     searcher(tmp_path).suggest("r0")
-    url = f"sqlite:///{tmp_path}/study.db"
-    assert take_up(url, [], NAMES) == ["trial_0000"]
-    assert take_up(url, [], NAMES) == []
+    assert take_up(opened(tmp_path), [], NAMES) == ["trial_0000"]
+    assert take_up(opened(tmp_path), [], NAMES) == []
     assert sum(trial.state.name == "WAITING" for trial in study(tmp_path).get_trials()) == 1
 
 
@@ -116,7 +120,7 @@ def test_a_record_that_the_study_had_not_heard_of_is_told_to_it(tmp_path: Path) 
     for index in range(3):
         search.suggest(f"r{index}")
     ended = [record("trial_0000"), record("trial_0001", "stopped"), record("trial_0002", "failed")]
-    assert take_up(f"sqlite:///{tmp_path}/study.db", ended, NAMES) == []
+    assert take_up(opened(tmp_path), ended, NAMES) == []
     assert [trial.state.name for trial in study(tmp_path).get_trials()] == ["COMPLETE", "PRUNED", "FAIL"]
     assert study(tmp_path).get_trials()[0].values == [50.0, 30.0, 0.0]
 
@@ -125,12 +129,11 @@ def test_an_end_without_a_record_is_run_again(tmp_path: Path) -> None:
     search = searcher(tmp_path)
     search.suggest("r0")
     search.on_trial_complete("r0", GOOD)
-    assert take_up(f"sqlite:///{tmp_path}/study.db", [], NAMES) == ["trial_0000"]
+    assert take_up(opened(tmp_path), [], NAMES) == ["trial_0000"]
 
 
 def behind(folder: Path) -> TrialSearch:
-    url = f"sqlite:///{folder}/study.db"
-    return TrialSearch(config(first=[FIRST]), NAMES, url, evaluate_base=True, writes_later=True)
+    return TrialSearch(config(first=[FIRST]), NAMES, opened(folder), evaluate_base=True, writes_later=True)
 
 
 FIRST = {"lora.rank": 8, "mixture.generic_fraction": 0.0}
@@ -150,7 +153,7 @@ def test_the_study_on_disk_follows_when_no_lane_waits(tmp_path: Path, monkeypatc
     monkeypatch.setattr(time, "monotonic", lambda: now + 2 * BEHIND_S)
     StudyWriter(search).on_step_end(1, [])
     assert states(tmp_path) == ["RUNNING", "RUNNING"]
-    assert suggested(f"sqlite:///{tmp_path}/study.db") == {"trial_0000", "trial_0001"}
+    assert suggested(opened(tmp_path)) == {"trial_0000", "trial_0001"}
     search.on_trial_complete("r1", {**GOOD, "training_iteration": 1})
     search.on_trial_complete("r0", GOOD)
     search.write()
@@ -160,14 +163,33 @@ def test_the_study_on_disk_follows_when_no_lane_waits(tmp_path: Path, monkeypatc
     ]
 
 
-def test_a_trial_that_ends_before_it_was_written_is_written_before_its_record(tmp_path: Path) -> None:
-    search = behind(tmp_path)
-    search.suggest("r0")
-    search.suggest("r1")
-    search.on_trial_complete("r1", None, error=True)
-    assert states(tmp_path) == ["RUNNING", "RUNNING"]
+def test_a_record_that_was_not_in_the_study_keeps_its_id_to_itself(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    assert take_up(file, [record("trial_0000"), record("trial_0002")], NAMES) == []
+    search = TrialSearch(config(), NAMES, file, evaluate_base=False)
+    assert [search.suggest(f"r{number}")["trial_id"] for number in range(2)] == ["trial_0003", "trial_0004"]
+
+
+def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
+    def drawn(folder: Path, cut_after: int) -> list[dict[str, object]]:
+        folder.mkdir()
+        points: list[dict[str, object]] = []
+        search = searcher(folder)
+        for number in range(8):
+            if number == cut_after:  # one more was suggested, and is queued again
+                search.suggest("lost")
+                file = opened(folder)
+                take_up(file, [record(f"trial_{ended:04d}") for ended in range(number)], NAMES)
+                search = TrialSearch(config(), NAMES, file, evaluate_base=False)
+            point = search.suggest(f"r{number}")
+            points.append({key: value for key, value in point.items() if "." in key})
+            search.on_trial_complete(f"r{number}", {**GOOD, "seen": point["mixture.generic_fraction"]})
+        return points
+
+    assert drawn(tmp_path / "cut", 6) == drawn(tmp_path / "whole", 99)
 
 
 def test_an_empty_space_suggests_its_one_point(tmp_path: Path) -> None:
-    search = TrialSearch(SweepConfig(name="x"), NAMES, f"sqlite:///{tmp_path}/study.db", evaluate_base=True)
+    file = StudyFile(StudyPlace(url=f"sqlite:///{tmp_path}/study.db"), NAMES)
+    search = TrialSearch(SweepConfig(name="x"), NAMES, file, evaluate_base=True)
     assert search.suggest("r0") == {"trial_id": "trial_0000", "evaluate_base": True}

@@ -139,6 +139,19 @@ def mean_standard_error(tables: Sequence[tuple[SummedMetric, FloatArray]], *, dr
     return float(np.sqrt(np.sum(variances))) / len(tables)
 
 
+def row_influences(metric: SummedMetric, statistics: FloatArray) -> FloatArray:
+    """What each row adds to the score, so that their variance over n is the score's (the jackknife; Efron and Tibshirani 1993).
+
+    Of two systems on the same rows, the influences' difference is that of the scores' difference. Empty with fewer than two rows.
+    """
+    rows = len(statistics)
+    if rows < 2:
+        return np.zeros(0)
+    totals = statistics.sum(axis=0)
+    found: FloatArray = (rows - 1) * (metric.from_totals(totals) - metric.from_totals(totals - statistics))
+    return found
+
+
 def difference(task: PairedStatistics, weights: FloatArray) -> FloatArray:
     """System minus baseline for each weighing of the rows; (draws, rows) to (draws,)."""
     return task.metric.from_totals(weights @ task.system) - task.metric.from_totals(weights @ task.baseline)

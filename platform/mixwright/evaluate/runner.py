@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mixwright.decoding import GREEDY, Decoding
@@ -25,6 +25,7 @@ from mixwright.evaluate.intervals import (
     bootstrap_interval,
     mean_difference_interval,
     mean_standard_error,
+    row_influences,
 )
 from mixwright.evaluate.metric import Metric, make_metric
 from mixwright.evaluate.power import mean_detectable_difference, power_record
@@ -66,6 +67,8 @@ class RungScores:
     means: TaskMeans
     errors: TaskMeans
     """Standard errors of the means, from the choice of rows; None where the mean is, or a task has fewer than two rows."""
+    influences: dict[str, FloatArray] = field(default_factory=dict)
+    """By task, what each row adds to the score, in the order of the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +222,7 @@ def rung_scores(scenario: Scenario, predictions: Sequence[Prediction], *, draws:
             seen=_error(tables, scenario.seen, draws, child_seed(seed, MEAN_OF_SEEN)),
             unseen=_error(tables, scenario.unseen, draws, child_seed(seed, MEAN_OF_UNSEEN)),
         ),
+        influences={task: row_influences(metric, table) for task, (metric, table) in tables.items()},
     )
 
 

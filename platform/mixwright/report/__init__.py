@@ -7,6 +7,7 @@ verdict      the answer, no more than is shown     details             what stan
 samples      answers row by row                    seed_variance       points repeated over seeds
 page         all of it in one file                 markdown, csv_files the same numbers for papers
 comparison   several runs side by side             comparability       what keeps their numbers apart
+common_numbers  what shared rows spare a comparison
 text_table   the table that a sweep ends with
 """
 

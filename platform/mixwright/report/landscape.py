@@ -166,4 +166,5 @@ def limit_of(folder: RunFolder, name: marks.ObjectiveName) -> float | None:
     if folder.config is None or base is None or name == "seen":
         return None
     limits = folder.config.search.objective
-    return base - (limits.max_unseen_loss if name == "unseen" else limits.max_retention_loss)
+    base_loss = wording.finite(folder.run.base_dev.get("generic_loss"))
+    return base - (limits.unseen_limit(base) if name == "unseen" else limits.retention_limit(base_loss))

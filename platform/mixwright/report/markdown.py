@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from mixwright.report import cells, details, readings, wording
 from mixwright.report.asked import asked_systems
+from mixwright.report.common_numbers import common_numbers
 from mixwright.report.run_folder import RunFolder
 from mixwright.report.samples import Samples
 from mixwright.report.seed_variance import Spread, seed_groups
@@ -34,6 +35,7 @@ def markdown(folder: RunFolder, samples: Samples | None) -> str:
         *_power(rows),
         *_details(rows),
         *_seeds(folder),
+        *_shared_rows(folder),
         *_systems(folder),
         *_counts(samples),
     ]
@@ -149,6 +151,14 @@ def _seeds(folder: RunFolder) -> Iterator[str]:
         ]
         yield table(("Point", "Seeds", "Seen", "Unseen", "Retention"), lines)
         yield "Dev means ± standard deviation between seeds ± standard error from the choice of rows."
+
+
+def _shared_rows(folder: RunFolder) -> Iterator[str]:
+    if found := common_numbers(folder):
+        yield "## Common random numbers"
+        line = (str(found.pairs), wording.number(found.paired, 2), wording.number(found.unpaired, 2), f"{found.removed:.0%}")
+        yield table(("Pairs of trials", "Standard error, shared rows", "Standard error, own rows", "Variance removed"), [line])
+        yield found.sentence
 
 
 def _spread(spread: Spread | None, digits: int = 1) -> str:

@@ -27,6 +27,7 @@ from mixwright.report import (
     wording,
 )
 from mixwright.report.asked import asked_systems
+from mixwright.report.common_numbers import common_numbers
 from mixwright.report.csv_files import NamedTable, csv_files
 from mixwright.report.forest import forest
 from mixwright.report.links import link
@@ -86,6 +87,7 @@ def _page(folder: RunFolder, rows: tuple[TableRow, ...], found: Samples | None, 
         searched=trials.searched_keys(folder),
         tabulated=tabulated,
         seed_groups=seed_groups(folder.trials),
+        common_numbers=common_numbers(folder),
         statuses={status: sum(trial.status == status for trial in folder.trials) for status in ("complete", "stopped", "failed")},
         **_result_figures(rows),
         **_search_figures(folder),

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mixwright.config import RangeSpec
+from mixwright.config import ends
 from mixwright.records import Difference
 from mixwright.report import readings, wording
 from mixwright.report.readings import Tone
 from mixwright.report.run_folder import RunFolder, best_system
 from mixwright.report.table import MEAN_OF_SEEN, MEAN_OF_UNSEEN, TableRow, table_rows
+from mixwright.search_config import OBJECTIVES
 
 _TONES: dict[wording.Outcome, Tone] = {"better": "good", "worse": "bad", "no difference shown": "even", "no interval": "even"}
 
@@ -141,8 +142,7 @@ def _limits_sentence(folder: RunFolder) -> str:
     if kept is None or folder.config is None:
         return ""
     limits = folder.config.search.objective
-    points = "1 point" if limits.max_unseen_loss == 1 else f"{limits.max_unseen_loss:g} points"
-    rule = f"at most {points} of unseen and {limits.max_retention_loss:g} nats of retention lost on dev"
+    rule = f"at most {limits.unseen_text} of unseen and {limits.retention_text} of retention lost on dev"
     return f"The limits on forgetting {'held' if kept else 'did not hold'}: {rule}."
 
 
@@ -151,11 +151,10 @@ def keeps_limits(folder: RunFolder, objectives: dict[str, Any] | None) -> bool |
     base = folder.run.base_dev.get("objectives")
     if folder.config is None or not objectives or not base:
         return None
-    limits = folder.config.search.objective
-    unseen, unseen_of_base = wording.finite(objectives.get("unseen")), wording.finite(base.get("unseen"))
-    retention = wording.finite(objectives.get("retention"))
-    keeps_unseen = unseen is None or unseen_of_base is None or unseen >= unseen_of_base - limits.max_unseen_loss
-    return keeps_unseen and (retention is None or retention >= -limits.max_retention_loss)
+    found = {name: wording.finite(objectives.get(name)) for name in OBJECTIVES}
+    of_base = {name: wording.finite(base.get(name)) for name in OBJECTIVES}
+    excess = folder.config.search.objective.excess(found, of_base, wording.finite(folder.run.base_dev.get("generic_loss")))
+    return all(value <= 0 for value in excess.values())
 
 
 def _group_difference(rows: tuple[TableRow, ...], *, seen: bool) -> Difference | None:
@@ -215,10 +214,11 @@ def _retention_fact(folder: RunFolder) -> Iterator[Fact]:
     value = on_test if on_test is not None else on_dev
     if value is None:
         return
-    limit = folder.config.search.objective.max_retention_loss if folder.config else None
+    of_base = wording.finite(folder.run.base_dev.get("generic_loss"))
+    limit = folder.config.search.objective.retention_limit(of_base) if folder.config else None
     kept = limit is None or value >= -limit
     rows = "final evaluation" if on_test is not None else "dev rows"
-    detail = "" if limit is None else f"{'within' if kept else 'beyond'} the limit of −{limit:g}; "
+    detail = "" if limit is None else f"{'within' if kept else 'beyond'} the limit of −{limit:.3g}; "
     yield Fact(
         label="Retention",
         value=f"{wording.signed(value, 3)} nats a token",
@@ -263,7 +263,7 @@ def _edges(folder: RunFolder) -> Iterator[str]:
         return
     for key, spec in folder.config.search.parameters.items():
         value = trial.params.get(key)
-        values = (spec.low, spec.high) if isinstance(spec, RangeSpec) else spec.choices
+        values = ends(spec)
         if len(values) < 2 or not all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, *values)):
             continue
         side = "lowest" if value == min(values) else "highest" if value == max(values) else ""

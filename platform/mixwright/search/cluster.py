@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -14,6 +16,8 @@ from mixwright.errors import HardwareError
 from mixwright.train.operators import use_own_compiler
 
 logger = logging.getLogger(__name__)
+
+TURN_RETRY_S = 2.0
 
 
 @contextmanager
@@ -50,6 +54,34 @@ def connected(cluster: ClusterConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+class _Turn:
+    """An actor that is there while its sweep uses Ray Serve; it dies with its driver, however that does."""
+
+    def ready(self) -> bool:
+        return True
+
+
+@contextmanager
+def endpoint_turn() -> Iterator[None]:
+    """The cluster's Ray Serve for this sweep alone, for the length of the block: it is one for all, and each sweep shuts it
+    down."""
+    turn: Any = None
+    waiting = False
+    while turn is None:
+        try:
+            turn = ray.remote(num_cpus=0)(_Turn).options(name="endpoint", namespace="mixwright").remote()
+            ray.get(turn.ready.remote())
+        except ValueError:  # the name is taken
+            if not waiting:
+                logger.info("another sweep of this cluster uses its endpoint; waiting for it")
+            waiting, turn = True, None
+            time.sleep(TURN_RETRY_S)
+    try:
+        yield
+    finally:
+        ray.kill(turn)
+
+
 def _prepare_environment() -> None:
     """Settings that every Ray process of ours inherits; what the user has set stands."""
     for noisy in ("ray.serve", "ray.tune", "ray.train"):
@@ -58,4 +90,5 @@ def _prepare_environment() -> None:
     # Tune's CSV, JSON and TensorBoard files repeat trials.jsonl, and a lane would wait for them between two trials.
     logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it misses those files
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # interruption.py has its own, for SIGTERM too
     use_own_compiler()

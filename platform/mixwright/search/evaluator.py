@@ -54,6 +54,12 @@ class DevEvaluator:
             ),
             task_scores=rung.scores,
             standard_errors=_errors(rung, error),
+            row_influences={
+                task: tuple(round(float(value), 3) for value in rung.influences[task])
+                for task in self._scenario.seen
+                if task in rung.influences
+            },
+            generic_loss=float(losses[:, 0].sum() / losses[:, 1].sum()),
         )
 
     def _predictions(self, model: Any, settings: EvaluationConfig) -> list[Prediction]:

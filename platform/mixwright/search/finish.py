@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixwright.config import SweepConfig
+from mixwright.config import ObjectiveConfig, SweepConfig
 from mixwright.evaluate.runner import MEAN_OF_SEEN
 from mixwright.records import BASE, COPY, HUMAN, RunRecord, SystemRecord, TrialRecord, to_json
-from mixwright.search.objective import Choice, final_objectives, pareto_front
+from mixwright.search.objective import Choice, final_objectives, hypervolume, lowered, pareto_front
 from mixwright.search.sweep import SearchResult
 
 BEST = "best"
@@ -44,9 +44,10 @@ def searched_record(
             "keeps_unseen": choice.keeps_unseen,
             "keeps_retention": choice.keeps_retention,
         },
-        pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials)),
+        pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials, config.search.objective.front)),
+        hypervolume=_hypervolume(config.search.objective, result),
         systems=(),
-        base_dev={**to_json(result.base), "decoding": config.evaluation.decoding.record(config.evaluation.max_new_tokens)},
+        base_dev={**_base_dev(result), "decoding": config.evaluation.decoding.record(config.evaluation.max_new_tokens)},
         environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
         cost=_cost(result, seconds),
         data=dict(data),
@@ -66,6 +67,23 @@ def complete_record(record: RunRecord, systems: Sequence[SystemRecord], seconds:
         systems=(base, by_name[COPY], *(by_name[name] for name in (HUMAN,) if name in by_name), best),
         cost={**record.cost, "seconds": {**record.cost["seconds"], **seconds}},
     )
+
+
+def _hypervolume(objective: ObjectiveConfig, result: SearchResult) -> dict[str, Any]:
+    """Of the front, above two reference points: the base model, and the base model less what the limits let a trial lose."""
+    base, front = result.base.objectives, objective.front
+    references = {"base": base, "base_less_limits": lowered(base, objective, result.base.generic_loss)}
+    return {
+        "objectives": [name for name in front if to_json(base)[name] is not None],
+        **{
+            name: {"reference": to_json(point), "volume": hypervolume(result.trials, point, front)}
+            for name, point in references.items()
+        },
+    }
+
+
+def _base_dev(result: SearchResult) -> dict[str, Any]:
+    return {name: value for name, value in to_json(result.base).items() if name != "row_influences"}
 
 
 def _pareto_entry(trial: TrialRecord) -> dict[str, Any]:

@@ -1,41 +1,84 @@
-"""Searched keys -> Optuna's distributions and a seeded sampler."""
+"""Searched keys -> Optuna's distributions, and a trial of Optuna's -> what ours gets.
+
+What comes in: a `SweepConfig`. What goes out: a `Space`, which asks an Optuna trial for the keys that apply to it and for no other
+(define by run), so that a sampler learns from what was trained and not from values that nobody read.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 
-from mixwright.config import ChoiceSpec, RangeSpec, SearchConfig, SweepConfig
+from mixwright.config import ChoiceSpec, SimplexSpec, SweepConfig
+from mixwright.search.limits import Limits
+from mixwright.search_config import RangeSpec, encoded
+from mixwright.search_points import LOWEST_DRAW, draws_of
+
+INFEASIBLE = "infeasible"
+"""User attribute of a trial of the study that was drawn, refused by the constraints, and never trained."""
+
+
+class Space:
+    """The searched space as Optuna sees it.
+
+    Args:
+        limits: what a configuration must keep to be trained; None: nothing is held against the constraints.
+    """
+
+    def __init__(self, config: SweepConfig, limits: Limits | None = None) -> None:
+        self.points = config.points
+        self.distributions = distributions(config)
+        self._limits = limits
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Draws the keys that apply to the trial."""
+        return self.points.walk(lambda name, key: _suggested(trial, name, self.distributions[name]))
+
+    def values(self, draws: Mapping[str, Any]) -> dict[str, Any]:
+        """What a trial with these draws gets, by dotted key."""
+        return self.points.values(draws)
+
+    def excess(self, draws: Mapping[str, Any]) -> dict[str, float]:
+        """By constraint, how far it is overstepped; 0 or below: it is kept. The same names for every draw."""
+        own = self.points.excess(draws)
+        return {**own, **self._limits.excess(self.values(draws))} if self._limits else own
+
+    def is_feasible(self, draws: Mapping[str, Any]) -> bool:
+        """Whether a trial with these draws may be trained."""
+        return all(value <= 0 for value in self.excess(draws).values())
+
+    def random_draws(self, rng: random.Random) -> dict[str, Any]:
+        """The draws of a random point, feasible or not."""
+        return self.points.at({name: rng.random() for name in self.points.draw_names})
+
+
+def _suggested(trial: optuna.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:
+    if isinstance(distribution, optuna.distributions.FloatDistribution):
+        return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    if isinstance(distribution, optuna.distributions.IntDistribution):
+        return trial.suggest_int(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, optuna.distributions.CategoricalDistribution)
+    return trial.suggest_categorical(name, distribution.choices)
 
 
 def distributions(config: SweepConfig) -> dict[str, optuna.distributions.BaseDistribution]:
-    """One distribution a searched key, by its dotted name. A range is of whole numbers where the key holds one."""
-    tree = config.model_dump(mode="json")
-    return {key: _distribution(spec, _value_at(tree, key)) for key, spec in config.search.parameters.items()}
+    """One distribution for each name that the sampler may see. A range is of whole numbers where the key holds one."""
+    points = config.points
+    return {
+        name: _distribution(spec, whole=key in points.whole)
+        for key, spec in points.parameters.items()
+        for name in draws_of(key, spec)
+    }
 
 
-def _distribution(spec: RangeSpec | ChoiceSpec, present: Any) -> optuna.distributions.BaseDistribution:
+def _distribution(spec: RangeSpec | ChoiceSpec | SimplexSpec, *, whole: bool) -> optuna.distributions.BaseDistribution:
+    if isinstance(spec, SimplexSpec):
+        return optuna.distributions.FloatDistribution(LOWEST_DRAW, 1.0)
     if isinstance(spec, ChoiceSpec):
-        return optuna.distributions.CategoricalDistribution(spec.choices)
-    if isinstance(present, int) and not isinstance(present, bool):
+        return optuna.distributions.CategoricalDistribution([encoded(choice) for choice in spec.choices])
+    if whole:
         return optuna.distributions.IntDistribution(int(spec.low), int(spec.high), log=spec.log, step=int(spec.step or 1))
     return optuna.distributions.FloatDistribution(spec.low, spec.high, log=spec.log, step=spec.step)
-
-
-def _value_at(tree: Any, key: str) -> Any:
-    for part in key.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree
-
-
-def sampler(search: SearchConfig, known_trials: int) -> optuna.samplers.BaseSampler:
-    """TPE that knows of running trials (constant liar), or random; seeded here, since OptunaSearch would ignore its seed.
-
-    Args:
-        known_trials: trials that the study holds already; a resumed search must not draw the same points again.
-    """
-    seed = search.seed + known_trials
-    if search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True, multivariate=True)

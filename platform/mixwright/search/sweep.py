@@ -15,24 +15,32 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from mixwright.config import SweepConfig
+from mixwright.config import SchedulerConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
 from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
+from mixwright.search.board import Board
 from mixwright.search.evaluator import DevEvaluator
-from mixwright.search.progress import Stage, steps_by_trial
+from mixwright.search.interruption import interruptible
+from mixwright.search.limits import Limits, limits_of
+from mixwright.search.objective import told_objectives
+from mixwright.search.progress import Stage, StepsTaken
 from mixwright.search.resources import check_resources, lane_count, settled_here
-from mixwright.search.searcher import StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search.space import distributions
+from mixwright.search.study import StudyFile
+from mixwright.search.tracking import Trackers, trackers
+from mixwright.search_config import SCALAR
 from mixwright.store.runs import RunFolder
+from mixwright.store.studies import study_place
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
@@ -58,11 +66,6 @@ class SearchResult:
     seconds: float
 
 
-def objective_names(scenario: Scenario) -> tuple[str, ...]:
-    """The objectives that this scenario has; all are maximised."""
-    return ("seen", "unseen", "retention") if scenario.unseen else ("seen", "retention")
-
-
 def search(
     config: SweepConfig,
     scenario: Scenario,
@@ -77,14 +80,17 @@ def search(
 
     Raises:
         HardwareError: the cluster does not hold one trial's workers.
-        RunError: the search was stopped before all trials had ended.
+        RunError: the study is of another sweep, its database has been away for too long, or not all trials have ended.
+        Interrupted: a signal asked the search to end.
     """
     check_resources(config)
     config = settled_here(config)
-    names = objective_names(scenario)
-    queued = take_up(run.study_url, run.trials(), names)
+    names = told_objectives(config.search.objective, scenario)
     ended = run.trials()
-    _drop_strays(run.path, suggested(run.study_url) | {record.trial_id for record in ended})
+    place = study_place(run.path, config.name, config.search.storage, config.search.storage_patience_s)
+    study = StudyFile(place, names, distributions(config))
+    queued = take_up(study, ended, names, config, base_values(run.path))
+    _drop_strays(run.path, suggested(study) | {record.trial_id for record in ended})
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
@@ -101,14 +107,16 @@ def search(
             make_evaluator=make_evaluator,
             peak_flops=choices.peak_flops,
         )
-        stage = _stage(config, run)
+        board = Board(ended, config.search.trials)
+        stage = _stage(config, run, ended, board)
         with stage:
-            _tune(config, setup, run, names, remaining, ended)
+            _tune(config, setup, run, names, ended, study, board, limits_of(setup.config, setup.precision))
         seconds = stage.seconds
-    if (there := len(run.trials())) < config.search.trials:
-        # Tune takes a Ctrl-C for a wish to end well and returns as if nothing had happened.
-        raise RunError(f"{run.path}: the search was stopped after {there} of {config.search.trials} trials; go on with --resume")
-    return SearchResult(trials=tuple(run.trials()), base=_read_base(run), precision=choices.precision, seconds=seconds)
+    study.close()
+    if len(ended) < config.search.trials:
+        raise RunError(f"{run.path}: the search ended after {len(ended)} of {config.search.trials} trials; go on with --resume")
+    trials = sorted(ended, key=lambda record: record.number)
+    return SearchResult(trials=tuple(trials), base=_read_base(run), precision=choices.precision, seconds=seconds)
 
 
 def _drop_strays(run_dir: Path, known: set[str]) -> None:
@@ -118,53 +126,102 @@ def _drop_strays(run_dir: Path, known: set[str]) -> None:
             shutil.rmtree(folder)
 
 
-def _stage(config: SweepConfig, run: RunFolder) -> Stage:
+def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord], board: Board) -> Stage:
     name = f"searching ({config.search.trials} trials, {lane_count(config)} side by side)"
     if config.model.tuning == "none":
-        return Stage(name, done=lambda: len(run.trials()), total=lambda: config.search.trials, unit="trial")
+        return Stage(name, done=lambda: len(ended), total=lambda: config.search.trials, unit="trial", board=board)
+    taken = StepsTaken(run.path, ended)
     return Stage(
         name,
-        done=lambda: sum(steps_by_trial(run.path).values()),
-        total=lambda: expected_steps(config, run.trials(), steps_by_trial(run.path)),
+        done=lambda: sum(taken.by_trial().values()),
+        total=lambda: expected_steps(config, ended, taken.by_trial()),
         unit="training step",
+        board=board,
     )
 
 
 def _tune(
-    config: SweepConfig, setup: Setup, run: RunFolder, names: tuple[str, ...], remaining: int, ended: list[TrialRecord]
+    config: SweepConfig,
+    setup: Setup,
+    run: RunFolder,
+    names: tuple[str, ...],
+    ended: list[TrialRecord],
+    study: StudyFile,
+    board: Board,
+    limits: Limits | None,
 ) -> None:
-    evaluate_base = not (run.path / BASE_FILE).exists()
-    searcher = TrialSearch(config, names, run.study_url, evaluate_base=evaluate_base, writes_later=True)
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
     warden: Any = ray.remote(num_cpus=0)(Warden).remote()
     shared = [ray.put(setup), warden]
-    trainable = tune.with_resources(tune.with_parameters(Lane, shared=shared), DRIVER_RESOURCES)
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=_scheduler(config, ended),
-            num_samples=remaining,
-            max_concurrent_trials=lane_count(config),
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str((run.path / "ray").resolve()),
-            callbacks=[TrialRecorder(run, config), StudyWriter(searcher)],
-            # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
-            failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
-            verbose=0,
-        ),
-    )
     try:
-        tuner.fit()
+        run_trials(config, run, names, tune.with_parameters(Lane, shared=shared), ended, study, board, limits)
     finally:
-        searcher.write()
         ray.get(warden.close.remote())
         ray.kill(warden)
+
+
+def run_trials(
+    config: SweepConfig,
+    run: RunFolder,
+    names: tuple[str, ...],
+    lane: Any,
+    ended: list[TrialRecord],
+    study: StudyFile,
+    board: Board,
+    limits: Limits | None = None,
+) -> None:
+    """Runs the trials that are left on lanes, side by side; each one's record is written, and added to `ended`, when it ends.
+
+    Args:
+        lane: a Trainable that answers as `Lane` does.
+        limits: what a configuration must keep to be trained.
+
+    Raises:
+        Interrupted: a signal asked the search to end.
+        RunError: the study's database has been away for too long.
+    """
+    evaluate_base = not (run.path / BASE_FILE).exists()
+    searcher = TrialSearch(
+        config,
+        names,
+        study,
+        evaluate_base=evaluate_base,
+        writes_later=True,
+        limits=limits,
+        base=lambda: base_values(run.path),
+    )
+    scheduler = _scheduler(config, ended)
+    remaining = config.search.trials - len(ended)
+    told = trackers(config.tracking, config.name, run.path)
+    with interruptible() as interruption:
+        tuner = tune.Tuner(
+            tune.with_resources(lane, DRIVER_RESOURCES),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=remaining,
+                max_concurrent_trials=lane_count(config),
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str((run.path / "ray").resolve()),
+                callbacks=[TrialRecorder(run, config, ended, told, board), StudyWriter(searcher), interruption],
+                # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
+                failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except BaseException:
+            study.write(force=True)
+            raise
+        finally:
+            told.close()
+        study.finish()
 
 
 def _trial_name(trial: Any) -> str:
@@ -172,27 +229,50 @@ def _trial_name(trial: Any) -> str:
 
 
 def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
-    """ASHA over our rungs, told of the trials that ended before a kill so that its halving goes on as it was."""
+    """Stops trials at our rungs, told of those that ended before a kill so that it goes on as it was."""
     settings = config.search.scheduler
     if settings.kind == "none" or len(settings.rungs) == 1:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
     factor = settings.reduction_factor
-    # ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time.
-    scheduler = ASHAScheduler(
-        time_attr="halving_time",
-        metric="seen",
-        mode="max",
-        grace_period=1,
-        reduction_factor=factor,
-        max_t=factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
-    )
+    scheduler = _median_rule(settings) if settings.kind == "median" else _halving(settings)
     controller: Any = None  # the two calls below never look at it
     for record in ended:
-        stand_in: Any = SimpleNamespace(trial_id=record.trial_id)
+        stand_in: Any = _Ended(record.trial_id)
         scheduler.on_trial_add(controller, stand_in)
         for index, rung in enumerate(record.rungs):
-            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, "seen": rung.objectives.seen})
+            scalar = config.search.objective.scalar(to_json(rung.objectives))
+            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, SCALAR: scalar})
     return scheduler
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """Stands for a trial of Tune's that ended in another process."""
+
+    trial_id: str
+
+
+def _halving(settings: SchedulerConfig) -> TrialScheduler:
+    """ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time."""
+    return ASHAScheduler(
+        time_attr="halving_time",
+        metric=SCALAR,
+        mode="max",
+        grace_period=1,
+        reduction_factor=settings.reduction_factor,
+        max_t=settings.reduction_factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
+    )
+
+
+def _median_rule(settings: SchedulerConfig) -> TrialScheduler:
+    return MedianStoppingRule(
+        time_attr="halving_time",
+        metric=SCALAR,
+        mode="max",
+        grace_period=1,
+        min_samples_required=settings.min_trials,
+        min_time_slice=math.inf,  # type: ignore[arg-type] # never pauses a trial to let others catch up: its lane would switch
+    )
 
 
 def _choices(config: SweepConfig, data: PreparedData) -> Choices:
@@ -221,7 +301,7 @@ def expected_steps(config: SweepConfig, ended: list[TrialRecord], steps: Mapping
     train, settings = config.train, config.search.scheduler
     global_batch = train.micro_batch_size * train.gradient_accumulation * config.cluster.worker_count
     complete = [record.rungs[-1].step for record in ended if record.status == "complete"]
-    full = max(complete, default=batches.steps_in(config.mixture.size, global_batch))
+    full = max(complete, default=batches.steps_in(config.mixture.size * config.mixture.epochs, global_batch))
     average = expected_share(config) * full
     taken = sum(record.rungs[-1].step for record in ended if record.rungs)
     over = {record.trial_id for record in ended}
@@ -236,7 +316,16 @@ def expected_share(config: SweepConfig) -> float:
     if settings.kind == "none":
         return 1.0
     ends = [0.0, *settings.rungs]
-    return sum((ends[i + 1] - ends[i]) / settings.reduction_factor**i for i in range(len(settings.rungs)))
+    return sum((ends[i + 1] - ends[i]) * settings.share_that_goes_on**i for i in range(len(settings.rungs)))
+
+
+def base_values(run_dir: Path) -> BaseValues | None:
+    """What the base model gave on dev; None while that is not known."""
+    try:
+        base = from_json(Evaluation, json.loads((run_dir / BASE_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    return BaseValues(objectives=to_json(base.objectives), loss=base.generic_loss)
 
 
 def _read_base(run: RunFolder) -> Evaluation:
@@ -246,15 +335,24 @@ def _read_base(run: RunFolder) -> Evaluation:
 class TrialRecorder(tune.Callback):
     """Writes a TrialRecord when a trial ends, whatever way it does."""
 
-    def __init__(self, run: RunFolder, config: SweepConfig) -> None:
+    def __init__(self, run: RunFolder, config: SweepConfig, ended: list[TrialRecord], trackers: Trackers, board: Board) -> None:
         self._run = run
+        self._trackers, self._board = trackers, board
         self._config = config
+        self._ended = ended
         self._rungs_by_step: dict[str, dict[int, RungRecord]] = {}
         """Trial id -> step -> rung; a trial that starts again tells the rungs that it has once more."""
         self._causes: dict[str, str] = {}
         self._decisions: dict[str, tuple[str, float]] = {}
         """Lane -> the trial whose result came last, and when the scheduler had decided on it."""
         self._switch_seconds: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as in `TrialSearch`."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._board.started(trial.config[TRIAL_KEY], _searched(trial.config))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         key = trial.config[TRIAL_KEY]
@@ -264,6 +362,8 @@ class TrialRecorder(tune.Callback):
             return
         rung = from_json(RungRecord, result["rung"])
         self._rungs_by_step.setdefault(key, {})[rung.step] = rung
+        self._trackers.rung(key, rung)
+        self._board.rung(key, _searched(trial.config), rung)
         logger.info("%s  (%s)", rung_line(key, rung), describe(_searched(trial.config)))
 
     def _note_switch(self, key: str, result: dict[str, Any]) -> None:
@@ -291,7 +391,8 @@ class TrialRecorder(tune.Callback):
         folder = trial_folder(self._run.path, key)
         complete = not cause and len(rungs) == len(self._config.search.scheduler.rungs)
         params = _searched(trial.config)
-        evaluation = self._config.with_values(params).evaluation
+        searched_evaluation = any(name.startswith("evaluation.") for name in params)
+        evaluation = self._config.with_values(params).evaluation if searched_evaluation else self._config.evaluation
         record = TrialRecord(
             trial_id=key,
             number=int(key.rsplit("_", 1)[1]),
@@ -305,6 +406,9 @@ class TrialRecorder(tune.Callback):
             switch_seconds=self._switch_seconds.pop(key, None),
         )
         self._run.append_trial(record)
+        self._ended.append(record)
+        self._trackers.ended(record)
+        self._board.over(key)
         drop_checkpoint(self._run.path, key)
         logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
 

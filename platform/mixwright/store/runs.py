@@ -2,7 +2,7 @@
 
 What comes in: a folder and the resolved configuration. What goes out: a `RunFolder` through which the search writes. Every
 file is written whole under a temporary name and renamed; `trials.jsonl` grows a line at a time, and a torn last line (a
-kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: `study.db` holds what
+kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: the study holds what
 was suggested, `trials.jsonl` what has ended, `trials/ID/checkpoint` how far the rest had come.
 """
 
@@ -24,14 +24,15 @@ from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.models import ADAPTER_CONFIG, COMPLETE
 from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
 from mixwright.settings import dump_yaml, validate
+from mixwright.store import changes
+from mixwright.store.studies import STUDY_FILE, STUDY_ID_FILE
 from mixwright.store.vllm import vllm_fit
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE, TRIALS_FILE, RESULT_FILE, STUDY_FILE, DATA_FILE = "config.yaml", "trials.jsonl", "result.json", "study.db", "data.json"
+CONFIG_FILE, TRIALS_FILE, RESULT_FILE, DATA_FILE = "config.yaml", "trials.jsonl", "result.json", "data.json"
 _LOCKS: dict[Path, IO[str]] = {}
 """Held for as long as the process lives; the system lets go of them when it dies, however it does."""
-MAY_CHANGE_ON_RESUME = ("search.trials", "serve", "cluster.address", "cluster.lanes", "cluster.max_failures")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class RunFolder:
 
     @property
     def study_url(self) -> str:
+        """Of `study.db`; a study in a database is elsewhere (studies.py)."""
         return f"sqlite:///{(self.path / STUDY_FILE).resolve()}"
 
     def trials(self) -> list[TrialRecord]:
@@ -83,30 +85,34 @@ def _say_how_vllm_serves(adapter: Path) -> None:
         logger.info("%s: vLLM serves it with --enable-lora --max-lora-rank %d", adapter, fit.max_lora_rank)
 
 
-def check_run(path: Path, config: SweepConfig, *, resume: bool) -> None:
+def check_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = False) -> None:
     """Refuses a folder that this sweep must not write to; changes nothing.
+
+    Args:
+        extend: as `resume`, and what is searched may have grown; see changes.py.
 
     Raises:
         RunError: it holds another configuration, it holds trials and `resume` is not set, or there is nothing to resume.
     """
     existing = _saved_config(path)
-    if resume and existing is None:
-        raise RunError(f"{path}: nothing to resume, the folder holds no {CONFIG_FILE}; leave --resume out")
+    option = "--extend" if extend else "--resume"
+    if (resume or extend) and existing is None:
+        raise RunError(f"{path}: nothing to go on with, the folder holds no {CONFIG_FILE}; leave {option} out")
     if existing is not None:
-        _check_same(path, existing, config.model_dump(mode="json"))
-        if not resume and (path / STUDY_FILE).exists():
+        _check_same(path, existing, config.model_dump(mode="json"), extend=extend)
+        if not (resume or extend) and any((path / name).exists() for name in (STUDY_FILE, STUDY_ID_FILE)):
             raise RunError(f"{path}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
     elif path.exists() and any(item for item in path.iterdir() if item.name != ".lock"):
         raise RunError(f"{path}: is not empty and holds no run of ours; give another --run-dir")
 
 
-def open_run(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
+def open_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = False) -> RunFolder:
     """Opens a folder for a sweep, new or to go on with.
 
     Raises:
         RunError: as `check_run`, or another process writes to it.
     """
-    check_run(path, config, resume=resume)
+    check_run(path, config, resume=resume, extend=extend)
     path.mkdir(parents=True, exist_ok=True)
     _lock(path)
     write_text(path / CONFIG_FILE, dump_yaml(config))
@@ -141,11 +147,16 @@ def _saved_config(path: Path) -> dict[str, Any] | None:
         return tree if isinstance(tree, dict) else {}  # a key that this version does not know shows as a difference
 
 
-def _check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differing = [key for key in _differences(saved, wanted, "") if not key.startswith(MAY_CHANGE_ON_RESUME)]
-    if differing:
-        shown = ", ".join(differing[:4]) + (f" and {len(differing) - 4} more" if len(differing) > 4 else "")
-        raise RunError(f"{path}: holds a run of another configuration ({shown} differ); give another --run-dir")
+def _check_same(path: Path, saved: dict[str, Any], wanted: dict[str, Any], *, extend: bool) -> None:
+    found = changes.changes(saved, wanted)
+    if extend:
+        found = [change for change in found if change.problem]
+        if found:
+            rule = "an extension adds trials, widens ranges and adds choices; give another --run-dir for the rest"
+            raise RunError(f"{path}: cannot be extended: {changes.describe(found, problems=True)}; {rule}")
+    elif found:
+        way_out = "give another --run-dir" if any(change.problem for change in found) else "add --extend, or give another --run-dir"
+        raise RunError(f"{path}: holds a run of another configuration ({changes.describe(found)}); {way_out}")
 
 
 def with_saved_workers(path: Path, config: SweepConfig) -> SweepConfig:
@@ -156,17 +167,6 @@ def with_saved_workers(path: Path, config: SweepConfig) -> SweepConfig:
     saved = (_saved_config(path) or {}).get("cluster", {})
     kept = {name: saved[name] for name in ("workers", "gpus_per_worker") if getattr(config.cluster, name) == AUTO and name in saved}
     return config.model_copy(update={"cluster": config.cluster.model_copy(update=kept)})
-
-
-def _differences(left: Any, right: Any, prefix: str) -> list[str]:
-    """Dotted keys whose values differ; what the wanted configuration (`right`) leaves to the cluster differs from nothing."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        keys = sorted(set(left) | set(right))
-        return [
-            item for key in keys for item in _differences(left.get(key), right.get(key), f"{prefix}.{key}" if prefix else str(key))
-        ]
-    is_settled = right == AUTO and prefix.startswith("cluster.")
-    return [] if left == right or is_settled else [prefix]
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -213,4 +213,4 @@ def is_finished(path: Path, config: SweepConfig) -> bool:
     """Whether the folder holds a complete run of exactly this configuration."""
     saved = _saved_config(path)
     result = read_result(path)
-    return result is not None and result.status == "complete" and not _differences(saved, config.model_dump(mode="json"), "")
+    return result is not None and result.status == "complete" and not changes.differ(saved or {}, config.model_dump(mode="json"))

@@ -160,14 +160,14 @@ def rough_tokens(config: SweepConfig, data: PreparedData) -> float:
     """About how many tokens one trial trains, from its rows' characters."""
     mixture = config.mixture
     if mixture.budget == "tokens":
-        return float(mixture.size)
+        return float(mixture.size * mixture.epochs)
     pools = {task: rows for task, rows in data.train.items() if rows}
     scenario = [_mean_tokens(rows) for task, rows in pools.items() if task != GENERIC]
     generic = _mean_tokens(pools[GENERIC]) if GENERIC in pools else 0.0
     of_scenario = sum(scenario) / len(scenario) if scenario else 0.0
     fraction = mixture.generic_fraction
     rows = mixture.size / (1 - fraction) if mixture.budget == "scenario_examples" else mixture.size
-    return rows * (fraction * generic + (1 - fraction) * of_scenario)
+    return mixture.epochs * rows * (fraction * generic + (1 - fraction) * of_scenario)
 
 
 def _mean_tokens(rows: list[Example]) -> float:

@@ -32,6 +32,7 @@ from ray.util import get_current_placement_group, remove_placement_group
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.errors import MixwrightError, OutOfMemoryError
 from mixwright.records import RungRecord, to_json, write_text
+from mixwright.search_config import OBJECTIVES, SCALAR
 from mixwright.train import workers
 from mixwright.train.reporter import BASE_FILE
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
@@ -262,6 +263,7 @@ class Lane(tune.Trainable):
         self._rung += 1
         return {
             **record["objectives"],
+            SCALAR: self._trial_config.search.objective.scalar(record["objectives"]),
             "rung": record,
             "lane": self._name,
             "first_step_at": answer.first_step_at,
@@ -270,7 +272,7 @@ class Lane(tune.Trainable):
         }
 
     def _ended(self, cause: str) -> dict[str, Any]:
-        nothing = dict.fromkeys(("seen", "unseen", "retention"), math.nan)
+        nothing = dict.fromkeys((*OBJECTIVES, SCALAR), math.nan)
         return {
             **nothing,
             "cause": cause,

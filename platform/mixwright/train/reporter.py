@@ -23,6 +23,8 @@ from mixwright.train.flops import ModelFlops
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
+ROWS_FILE = "rows.json"
+"""Of a trial that ran its whole budget: by trained task, what each dev row adds to the score."""
 BASE_FILE = Path("trials") / "base.json"
 """In a run folder: the dev evaluation of the base model."""
 RECENT_STEPS = 10

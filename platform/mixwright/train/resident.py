@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
-from mixwright.train.reporter import METRICS_FILE, FolderReporter, Meter, Reporter, trial_folder
+from mixwright.train.reporter import METRICS_FILE, ROWS_FILE, FolderReporter, Meter, Reporter, trial_folder
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,10 @@ class Evaluation:
     task_scores: dict[str, float]
     standard_errors: Objectives | None = None
     """As in `RungRecord`."""
+    generic_loss: float | None = None
+    """NLL on held-out generic rows, nats a token, which retention is counted from."""
+    row_influences: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """By trained task, what each row adds to the score; rows in the same order for all trials."""
 
 
 class Evaluator(Protocol):
@@ -203,6 +207,8 @@ class Resident:
         if rung == len(fractions) - 1:
             gathered = loop.whole_parameters(trial.engine, trial.model, trial.config.train.zero_stage)
             checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered)
+            rows = json.dumps(evaluation.row_influences)
+            checkpoint.on_first_worker(lambda: write_text(trial.folder / ROWS_FILE, rows), trial.folder)
         checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress)
         trial.progress = progress
         return record

@@ -6,10 +6,11 @@ that one worker would need: the plan shows these, and the choices at a run's sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mixwright import models
-from mixwright.config import ChoiceSpec, SweepConfig
+from mixwright.config import SweepConfig, ends
 from mixwright.train.flops import ATTENTION, FROZEN, LEARNED, ModelFlops
 from mixwright.train.hardware import GIB
 
@@ -30,6 +31,8 @@ class ModelSizes:
     """Heads times the width of one."""
     adapter_width: int
     """Parameters that one more rank adds to an adapter on all matrices."""
+    widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Linear module -> inputs and outputs, in one layer."""
 
 
 def model_sizes(config: SweepConfig) -> ModelSizes:
@@ -51,8 +54,25 @@ def model_sizes(config: SweepConfig) -> ModelSizes:
         inner=inner,
         layers=layers,
         attention_width=wide,
+        widths={
+            **{"q_proj": (hidden, wide), "k_proj": (hidden, narrow), "v_proj": (hidden, narrow), "o_proj": (wide, hidden)},
+            **{"gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden)},
+        },
         adapter_width=layers * (2 * (hidden + wide) + 2 * (hidden + narrow) + 3 * (hidden + inner)),
     )
+
+
+def trainable_parameters(config: SweepConfig, sizes: ModelSizes, *, rank: int | None = None) -> int:
+    """Of the adapter on the targeted modules of the layers, DoRA's magnitudes included; of the whole model where it is tuned.
+
+    Args:
+        rank: in the place of the configuration's.
+    """
+    if config.model.tuning != "lora":
+        return sizes.parameters if config.model.tuning == "full" else 0
+    targeted = [width for module, width in sizes.widths.items() if module in config.lora.target_modules]
+    magnitudes = sum(outputs for _, outputs in targeted) if config.lora.use_dora else 0
+    return sizes.layers * ((rank or config.lora.rank) * sum(map(sum, targeted)) + magnitudes)
 
 
 def planned_flops(config: SweepConfig, sizes: ModelSizes) -> ModelFlops:
@@ -69,7 +89,7 @@ def planned_flops(config: SweepConfig, sizes: ModelSizes) -> ModelFlops:
 def training_gib(config: SweepConfig, sizes: ModelSizes, precision: str, *, activation_checkpointing: bool) -> float:
     """Memory of one worker: weights, what is tuned with its optimiser, activations of one micro-batch of the longest rows."""
     width = 2 if precision == "bf16" else 4
-    tuned = sizes.parameters if config.model.tuning == "full" else sizes.adapter_width * highest_rank(config)
+    tuned = trainable_parameters(config, sizes, rank=highest_rank(config))
     optimiser = tuned * (width + 4 + 8)  # gradient, fp32 master, two moments
     positions = config.train.micro_batch_size * config.model.max_length
     kept = 2 * sizes.hidden if activation_checkpointing else 12 * sizes.hidden + 4 * sizes.inner
@@ -91,4 +111,4 @@ def highest_rank(config: SweepConfig) -> int:
     spec = config.search.parameters.get("lora.rank")
     if spec is None:
         return config.lora.rank
-    return max(config.lora.rank, *(int(value) for value in (spec.choices if isinstance(spec, ChoiceSpec) else (spec.high,))))
+    return max(config.lora.rank, *(int(value) for value in ends(spec)))
