@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import statistics
 import sys
@@ -34,9 +35,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
-
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")  # before numpy: matrices are small, and there is a process a core
 
 import numpy as np
 import optuna
@@ -66,7 +64,7 @@ OURS, RIVALS = "surface", ("random", "tpe", "gp")
 HELD_OUT = "collapse"
 
 Score = Callable[[Any, Any, Any, Any], Any]
-"""Generic fraction, log2 of rank, learning rate on its axis (0 to 1), index of the template -> points."""
+"""Generic fraction, log2 of the rank, learning rate on its axis (0 to 1), index of the template -> points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +180,9 @@ def run(family: str, method: str, trials: int, number: int) -> list[Row]:
     return [_row(family, number, method, "own" if method == OURS else rule, found, limit) for rule, found in regrets.items()]
 
 
-def by_surface(tried: Sequence[dict[str, Any]], seen: Sequence[float], logs: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+def by_surface(
+    tried: Sequence[dict[str, Any]], seen: Sequence[float], logs: tuple[Any, ...]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """The point that our surface recommends after these trials."""
     axes = axes_of(SPACE)
     trials = observations(places_of(axes, tried), seen, [NOISE**2] * len(seen))
@@ -232,7 +232,9 @@ def main() -> None:
     rounds, trials = (min(options.rounds, 2), QUICK_TRIALS) if options.quick else (options.rounds, TRIALS)
     families = [HELD_OUT] if options.quick else list(FAMILIES)
     work = [(family, method, trials, number) for number in range(rounds) for family in families for method in (OURS, *RIVALS)]
-    with ProcessPoolExecutor(max_workers=max(1, min(2, os.cpu_count() or 1))) as pool:
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[threads] = "1"  # before a worker's numpy reads it: matrices are small, and there is a process a core
+    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1), mp_context=multiprocessing.get_context("spawn")) as pool:
         rows = [row for found in pool.map(partial(_run_packed), work) for row in found]
     publish(rows, families, trials, started_load, as_json=options.json)
 

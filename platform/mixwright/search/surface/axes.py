@@ -1,8 +1,8 @@
 """Searched keys as axes of a unit cube, on which the surface measures how far two points are apart.
 
 What comes in: Optuna's distributions by dotted name. What goes out: places, an array of a row a point and a column an axis. A
-numeric axis runs from 0 to 1 (on a log scale where the key is searched that way, and where whole numbers or choices span a factor of
-four, such as ranks); a category is the index of its choice; a key that a point does not have is NaN.
+numeric axis runs from 0 to 1 (on a log scale where the key is searched that way, and where whole numbers or choices span a
+factor of four, such as ranks); a category is the index of its choice; a key that a point does not have is NaN.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Axis:
         if self.step:
             number = self.low + round((number - self.low) / self.step) * self.step
         number = min(max(number, self.low), self.high)
-        return int(round(number)) if self.is_whole else number
+        return round(number) if self.is_whole else number
 
     @property
     def levels(self) -> Floats | None:

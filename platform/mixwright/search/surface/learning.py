@@ -33,8 +33,7 @@ class NextPoint:
 def recommended(surface: Surface, seed: int = 0, candidates: int = 1024) -> Floats:
     """The place of the highest mean."""
     rng = np.random.default_rng(seed)
-    tried = surface.seen.places[np.isfinite(surface.seen.places).all(axis=1)]
-    best = _highest(surface, np.vstack([spread_points(surface.axes, candidates, seed), tried]))
+    best = _highest(surface, np.vstack([spread_points(surface.axes, candidates, seed), surface.tried]))
     for radius in (*_RADII, 0.01):
         best = _highest(surface, np.vstack([best[None, :], neighbours(surface.axes, best, 64, radius, rng)]))
     return best
@@ -49,7 +48,7 @@ def next_point(surface: Surface, rng: np.random.Generator, candidates: int = _CA
     """The point whose trial would teach most of where the highest score is."""
     axes = surface.axes
     spread = spread_points(axes, candidates, int(rng.integers(2**31)))
-    tried = surface.seen.places[np.isfinite(surface.seen.places).all(axis=1)]
+    tried = surface.tried
     pool = np.vstack([spread, tried])
     means = surface.mean(pool)
     top = pool[np.argsort(means)[::-1][:3]]
@@ -67,11 +66,13 @@ def _targets(surface: Surface, pool: Floats) -> Floats:
     """Points that may come to be recommended: half by their mean, half by mean and doubt together."""
     mean, sd = surface.moments(pool)
     by_mean, by_hope = np.argsort(mean)[::-1][: _TARGETS // 2], np.argsort(mean + 1.5 * sd)[::-1][: _TARGETS // 2]
-    return pool[np.unique(np.concatenate([by_mean, by_hope]))]
+    found: Floats = pool[np.unique(np.concatenate([by_mean, by_hope]))]
+    return found
 
 
 def expected_gains(surface: Surface, places: Floats, targets: Floats) -> Floats:
     """What a trial at each place is expected to add to the best mean among the targets, in units of the score."""
+    places, targets = surface.had(places), surface.had(targets)
     far_places = squared_distances(surface.axes, surface.seen.places, places)
     far_targets = squared_distances(surface.axes, surface.seen.places, targets)
     between = squared_distances(surface.axes, targets, places)
@@ -86,7 +87,7 @@ def expected_gains(surface: Surface, places: Floats, targets: Floats) -> Floats:
         mean_places, mean_targets = cross_places.T @ item.alpha, cross_targets.T @ item.alpha
         own = (mean_places, variance / spread)
         gains += item.weight * _gain(mean_targets, covariance / spread, own)
-    return surface.unit * gains
+    return np.asarray(surface.unit * gains)
 
 
 def _gain(means: Floats, moves: Floats, own: tuple[Floats, Floats]) -> Floats:
@@ -97,4 +98,4 @@ def _gain(means: Floats, moves: Floats, own: tuple[Floats, Floats]) -> Floats:
         best = (means[:, None] + outcome * moves).max(axis=0)
         after += chance * np.maximum(best, own[0] + outcome * own[1])
     # Where no outcome that is looked at changes the choice, doubt breaks the tie.
-    return after - before + 1e-6 * own[1]
+    return np.asarray(after - before + 1e-6 * own[1])

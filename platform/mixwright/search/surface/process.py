@@ -1,7 +1,7 @@
 """A Gaussian process over the searched keys, fitted to finished trials with the noise that each of them is known to have.
 
-What comes in: places of trials (axes.py), their scores and the variances of those. What goes out: a `Surface`, which predicts mean and
-standard deviation at any place, and draws whole surfaces that agree with the trials.
+What comes in: places of trials (axes.py), their scores and the variances of those. What goes out: a `Surface`, which predicts mean
+and standard deviation at any place, and draws whole surfaces that agree with the trials.
 
 The model: a constant, a sum of smooth effects of one key each, and a smooth function of all keys together, each a Matérn 5/2 kernel
 with a length scale an axis (Rasmussen & Williams 2006, chapters 2 and 5). A trial's noise is its bootstrap variance, which is
@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize
 from scipy.special import ndtr
 
-from mixwright.search.surface.axes import Axis, Floats, squared_distances
+from mixwright.search.surface.axes import Axis, Floats, point_at, squared_distances
 
 MOST_POINTS = 200
 """Beyond it, trials that are close to one another count as one: the cost grows with the cube of the points."""
@@ -31,8 +32,8 @@ _JITTER = 1e-8
 _SPREAD_OF_LOG_LENGTH = 0.9
 _SPREAD_OF_LOG_VARIANCE = 1.2
 _SPREAD_OF_LOG_NOISE = 1.5
-_SEED_NOISE = 0.02
-"""Variance between seeds that is expected beside known noise, in variances of the scores; it is learned from there."""
+_SEED_NOISE = 0.01
+"""Variance between seeds that is expected beside known noise, in variances of the scores; learned from there."""
 _UNKNOWN_NOISE = 0.1
 """The same where no trial's noise is known."""
 _BOUND = 5.0
@@ -55,7 +56,9 @@ class Observations:
         return len(self.values)
 
 
-def observations(places: Floats, values: Sequence[float], variances: Sequence[float] | None = None) -> Observations:
+def observations(
+    places: Floats, values: Sequence[float] | Floats, variances: Sequence[float] | Floats | None = None
+) -> Observations:
     """Observations of a trial each."""
     known = np.full(len(values), np.nan) if variances is None else np.asarray(variances, dtype=float)
     return Observations(
@@ -132,6 +135,22 @@ class Surface:
     settings: tuple[_Setting, ...]
     row_variance: float
     """Known variance of one trial (the median), in squared units; 0 where none is known."""
+    active: Callable[[Mapping[str, Any]], Collection[str]] | None = None
+    """Of a point with all keys, those that it has; None: all."""
+
+    def had(self, places: Floats) -> Floats:
+        """The same places without the keys that they do not have."""
+        if self.active is None:
+            return places
+        keys = [axis.key for axis in self.axes]
+        active = [self.active(point_at(self.axes, place)) for place in places]
+        return np.where([[key in names for key in keys] for names in active], places, np.nan)
+
+    @property
+    def tried(self) -> Floats:
+        """Places of the trials, with a value for each key that they do not have."""
+        fill = np.array([0.0 if axis.kind == "category" else float(axis.snap(np.array([0.5]))[0]) for axis in self.axes])
+        return np.where(np.isnan(self.seen.places), fill, self.seen.places)
 
     @property
     def noise(self) -> float:
@@ -150,7 +169,7 @@ class Surface:
 
     def each(self, places: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation under each setting, [setting, place]."""
-        far = squared_distances(self.axes, self.seen.places, places)
+        far = squared_distances(self.axes, self.seen.places, self.had(places))
         found = [self._moments(item, far) for item in self.settings]
         return np.stack([mean for mean, _ in found]), np.stack([sd for _, sd in found])
 
@@ -163,13 +182,13 @@ class Surface:
         return middle, np.sqrt(spread)
 
     def mean(self, places: Floats) -> Floats:
-        far = squared_distances(self.axes, self.seen.places, places)
+        far = squared_distances(self.axes, self.seen.places, self.had(places))
         middle = sum(item.weight * (kernel(far, item.log).T @ item.alpha) for item in self.settings)
         return np.asarray(self.level + self.unit * middle)
 
     def joint(self, places: Floats, index: int) -> tuple[Floats, Floats]:
         """Mean and covariance of several places under one setting."""
-        item = self.settings[index]
+        item, places = self.settings[index], self.had(places)
         cross = kernel(squared_distances(self.axes, self.seen.places, places), item.log)
         solved = linalg.solve_triangular(item.factor, cross, lower=True, check_finite=False)
         prior = kernel(squared_distances(self.axes, places, places), item.log)
@@ -195,6 +214,22 @@ class Surface:
             probability += item.weight * ndtr((mean + margin) / np.maximum(sd, 1e-12))
         return probability
 
+    def as_good(self, places: Floats, rivals: Floats, margin: float, draws: int = 160) -> Floats:
+        """Probability that each place scores no more than `margin` below the best of all rivals, whichever that is."""
+        rng = np.random.default_rng(0)  # the same draws at every call, so that neighbouring questions get like answers
+        both, chances = np.vstack([rivals, places]), np.zeros(len(places))
+        for index, item in enumerate(self.settings):
+            mean, covariance = self.joint(both, index)
+            drawn = mean + rng.standard_normal((draws, len(both))) @ _root(covariance).T
+            best = drawn[:, : len(rivals)].max(axis=1, keepdims=True)
+            chances += item.weight * (drawn[:, len(rivals) :] >= best - margin).mean(axis=0)
+        return chances
+
+    def doubts(self, places: Floats, reference: Floats) -> Floats:
+        """Standard deviation of each place's score minus that of the place `reference`, length scales taken for known."""
+        variances = (item.weight * sd**2 for item, _, sd in self._contrasts(places, reference))
+        return np.asarray(np.sqrt(sum(variances)))
+
     def contrast(self, places: Floats, reference: Floats) -> tuple[float, float]:
         """Mean and standard deviation of (mean over the places) minus the reference place."""
         mean, square = 0.0, 0.0
@@ -206,8 +241,13 @@ class Surface:
             square += item.weight * (max(0.0, float(weights @ covariance @ weights)) + found**2)
         return mean, math.sqrt(max(0.0, square - mean**2))
 
-    def expecting(self, places: Floats, rng: np.random.Generator) -> Surface:
-        """The same with trials that are still running: under each setting, each has a score that it may well come back with."""
+    def expecting(self, places: Floats, rng: np.random.Generator | None) -> Surface:
+        """The same with trials that are still running: under each setting, each has a score that it may well come back with.
+
+        Args:
+            places: where they are, without the keys that they do not have.
+            rng: draws those scores; None: each comes back as predicted, so that the mean stays what it is.
+        """
         variances, counts = np.full(len(places), self.row_variance), np.ones(len(places))
         seen = Observations(
             places=np.vstack([self.seen.places, places]),
@@ -219,23 +259,24 @@ class Surface:
         near = squared_distances(self.axes, places, places)
         return dataclasses.replace(self, seen=seen, settings=tuple(self._extended(item, far, near, rng) for item in self.settings))
 
-    def _extended(self, item: _Setting, far: Floats, near: Floats, rng: np.random.Generator) -> _Setting:
+    def _extended(self, item: _Setting, far: Floats, near: Floats, rng: np.random.Generator | None) -> _Setting:
         """A setting whose factor has rows for running trials; their scores are drawn from what it expects of them."""
         cross = kernel(far, item.log)
         solved = linalg.solve_triangular(item.factor, cross, lower=True, check_finite=False)
         covariance = kernel(near, item.log) - solved.T @ solved
         covariance[np.diag_indices(len(covariance))] += self.row_variance / self.unit**2 + item.seed_variance + _JITTER
         corner = _root(covariance)
-        whitened = np.append(item.factor.T @ item.alpha, rng.standard_normal(len(corner)))
+        surprises = np.zeros(len(corner)) if rng is None else rng.standard_normal(len(corner))
+        whitened = np.append(item.factor.T @ item.alpha, surprises)
         factor = np.block([[item.factor, np.zeros((len(item.factor), len(corner)))], [solved.T, corner]])
         alpha = linalg.solve_triangular(factor, whitened, lower=True, trans="T", check_finite=False)
         return dataclasses.replace(item, factor=factor, alpha=alpha)
 
     def _contrasts(self, places: Floats, reference: Floats) -> list[tuple[_Setting, Floats, Floats]]:
         """Under each setting, mean and deviation of every place minus the reference."""
-        both = np.vstack([places, reference[None, :]])
+        both = self.had(np.vstack([places, reference[None, :]]))
         far = squared_distances(self.axes, self.seen.places, both)
-        near = squared_distances(self.axes, places, reference[None, :])
+        near = squared_distances(self.axes, both[:-1], both[-1:])
         found = []
         for item in self.settings:
             cross = kernel(far, item.log)
@@ -255,7 +296,14 @@ class Surface:
 
 
 def fit(
-    axes: Sequence[Axis], seen: Observations, *, settings: int = 8, start: Sequence[Floats] = (), seed: int = 0, refit: bool = True
+    axes: Sequence[Axis],
+    seen: Observations,
+    *,
+    settings: int = 8,
+    start: Sequence[Floats] = (),
+    seed: int = 0,
+    refit: bool = True,
+    active: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
 ) -> Surface:
     """The surface of some trials, at least one.
 
@@ -263,6 +311,7 @@ def fit(
         settings: how many settings of length scales and variances it is a mean over; 1 takes the most probable alone.
         start: logs of settings to begin from, such as those of the surface of the trials before.
         refit: False takes `start` as it is, which is quicker where few trials have come since.
+        active: of a point with all keys, those that it has; None: all.
     """
     seen = gathered(axes, seen)
     level, unit = float(seen.values.mean()), float(seen.values.std())
@@ -289,6 +338,7 @@ def fit(
         unit=unit,
         settings=tuple(_settle(problem, log, float(weight)) for log, weight in zip(logs, weights, strict=True)),
         row_variance=row_variance,
+        active=active,
     )
 
 
@@ -297,7 +347,7 @@ def _priors(axes: int, *, is_noise_known: bool) -> dict[str, Floats]:
     length = math.log(0.6 * math.sqrt(max(axes, 1)))
     noise = math.log(_SEED_NOISE if is_noise_known else _UNKNOWN_NOISE)
     return {
-        "centre": np.array([length] * axes + [math.log(0.7), math.log(0.3), noise]),
+        "centre": np.array([length] * axes + [math.log(0.5), math.log(1.0), noise]),
         "spread": np.array(
             [_SPREAD_OF_LOG_LENGTH] * axes + [_SPREAD_OF_LOG_VARIANCE, _SPREAD_OF_LOG_VARIANCE, _SPREAD_OF_LOG_NOISE]
         ),

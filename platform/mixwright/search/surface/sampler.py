@@ -93,7 +93,7 @@ class SurfaceSampler(BaseSampler):
             place = spread_points(axes, trial.number + 1, self._seed)[trial.number]
         else:
             place = self._taught_most(study.directions, axes, complete, trials)
-        return point_at(axes, place)
+        return point_at(axes, place)  # every key, since Optuna asks for those alone that the trial has
 
     def _taught_most(
         self, directions: Sequence[StudyDirection], axes: tuple[Axis, ...], complete: list[FrozenTrial], trials: list[FrozenTrial]
@@ -110,7 +110,7 @@ class SurfaceSampler(BaseSampler):
         due = count < _ALWAYS_REFIT_BELOW or count >= _REFIT_AFTER * self._settled_with or not self._logs
         fitting = self._logs if self._logs and len(self._logs[0]) == len(axes) + 3 else ()
         seen = observations(places, values, variances)
-        surface = fit(axes, seen, settings=_SETTINGS, start=fitting, seed=self._seed + count, refit=due)
+        surface = fit(axes, seen, settings=_SETTINGS, start=fitting, seed=self._seed + count, refit=due, active=self._active)
         if due:
             self._logs, self._settled_with = tuple(item.log for item in surface.settings), count
         return surface
