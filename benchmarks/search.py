@@ -109,7 +109,7 @@ def ridge(rng: np.random.Generator) -> Score:
 
 
 def collapse(rng: np.random.Generator) -> Score:
-    """Gains multiply: the ratio's rises and falls like a beta density, the rate's climbs and then collapses, the rank's saturates."""
+    """Gains multiply: the ratio's rises and falls like a beta density, the rate's climbs and collapses, the rank's saturates."""
     a, b = rng.uniform(0.3, 1.5), rng.uniform(0.3, 1.5)
     cliff, climb, steep = rng.uniform(0.6, 0.9), rng.uniform(0.15, 0.4), rng.uniform(0.04, 0.1)
     half, gain = rng.uniform(1, 8), rng.uniform(12, 20)

@@ -246,9 +246,8 @@ class Optimum:
     low: float
     high: float
     """Interval of that score."""
-    highest_low: float
-    highest_high: float
-    """Interval of the highest score of the whole space, wherever it is."""
+    highest: float
+    """No point of the space scores higher, with 95 % probability."""
     locations: tuple[Location, ...]
     """Where the highest score may be, key by key."""
 

@@ -7,10 +7,12 @@ than one upon it. The expectation is exact over the points that are looked at, b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.special import ndtr
 
 from mixwright.search.surface.axes import Floats, neighbours, spread_points, squared_distances
 from mixwright.search.surface.process import Surface, kernel, total_variance
@@ -44,8 +46,15 @@ def _highest(surface: Surface, places: Floats) -> Floats:
     return found
 
 
-def next_point(surface: Surface, rng: np.random.Generator, candidates: int = _CANDIDATES) -> NextPoint:
-    """The point whose trial would teach most of where the highest score is."""
+def next_point(
+    surface: Surface, rng: np.random.Generator, candidates: int = _CANDIDATES, limits: Sequence[Surface] = ()
+) -> NextPoint:
+    """The point whose trial would teach most of where the highest score is.
+
+    Args:
+        limits: surfaces that are to be 0 or below. A gain counts by the chance that it can be had: only points that are likely to
+            keep them can come to be recommended.
+    """
     axes = surface.axes
     spread = spread_points(axes, candidates, int(rng.integers(2**31)))
     tried = surface.tried
@@ -54,12 +63,24 @@ def next_point(surface: Surface, rng: np.random.Generator, candidates: int = _CA
     top = pool[np.argsort(means)[::-1][:3]]
     around = np.vstack([neighbours(axes, place, 16, radius, rng) for place in top for radius in _RADII[:2]])
     pool = np.vstack([spread, around, top])
-    targets = _targets(surface, np.vstack([pool, tried]))
-    gains = expected_gains(surface, pool, targets)
+    likely = np.vstack([pool, tried])
+    kept = keeping(limits, likely)
+    targets = _targets(surface, likely[kept >= 0.5 * kept.max()])
+    gains = keeping(limits, pool) * expected_gains(surface, pool, targets)
     closer = neighbours(axes, pool[int(np.argmax(gains))], 32, _RADII[1], rng)
-    pool, gains = np.vstack([pool, closer]), np.append(gains, expected_gains(surface, closer, targets))
+    gains = np.append(gains, keeping(limits, closer) * expected_gains(surface, closer, targets))
+    pool = np.vstack([pool, closer])
     best = int(np.argmax(gains))
     return NextPoint(place=pool[best], gain=float(gains[best]))
+
+
+def keeping(limits: Sequence[Surface], places: Floats) -> Floats:
+    """Probability that each place keeps all limits."""
+    chance = np.ones(len(places))
+    for limit in limits:
+        mean, sd = limit.moments(places)
+        chance *= ndtr(-mean / sd)
+    return chance
 
 
 def _targets(surface: Surface, pool: Floats) -> Floats:

@@ -43,14 +43,12 @@ def optimum(surface: Surface, place: Floats | None = None, seed: int = 0) -> Opt
     pool = np.vstack([best[None, :], spread_points(surface.axes, _POOL, seed), neighbours(surface.axes, best, 64, 0.1, rng)])
     drawn = surface.draws(pool, _DRAWS, rng)
     peaks, highest = pool[drawn.argmax(axis=1)], drawn.max(axis=1)
-    highest_low, highest_high = np.quantile(highest, [0.05, 0.95])
     return Optimum(
         params=_params(surface, best),
         value=expected.value,
         low=expected.low,
         high=expected.high,
-        highest_low=float(highest_low),
-        highest_high=float(highest_high),
+        highest=float(np.quantile(highest, 0.95)),
         locations=tuple(_spread_along(axis, peaks[:, index]) for index, axis in enumerate(surface.axes)),
     )
 

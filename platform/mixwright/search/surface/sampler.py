@@ -28,6 +28,8 @@ _SETTINGS = 6
 _REFIT_AFTER = 1.1
 """Length scales are settled again once there are this many times the trials that they were settled with."""
 _ALWAYS_REFIT_BELOW = 40
+_MOST_OUT = 64
+"""Trials without a score that are counted, the last ones."""
 _FLOOR_WEIGHT = 0.05
 """Of the plain sum beside the worst objective, as ParEGO has it."""
 
@@ -41,8 +43,9 @@ def standard_errors(trial: FrozenTrial) -> Sequence[float | None] | None:
 class SurfaceSampler(BaseSampler):
     """Noise-aware Bayesian optimisation by the knowledge gradient on a Gaussian process.
 
-    With several objectives each suggestion weighs them anew at random (ParEGO, Knowles 2006). A trial that failed is taken for one
-    that will never come back; one that was stopped early is left out, since its score is that of a smaller budget.
+    With several objectives each suggestion weighs them anew at random (ParEGO, Knowles 2006). Constraints of trials weigh a point
+    by the chance that it keeps them. A trial that failed or was stopped early counts as one that has not come back: its
+    score, if it has one, is that of a smaller budget, and to try its point again at once would teach little.
 
     Args:
         seed: of the points of the start, of candidates and of weights.
@@ -100,10 +103,20 @@ class SurfaceSampler(BaseSampler):
     ) -> Floats:
         values, variances = _scalar(directions, complete, self._noise, self._rng)
         surface = self._fitted(axes, places_of(axes, [self._point(item) for item in complete]), values, variances)
-        out = [item for item in trials if item.state in (TrialState.RUNNING, TrialState.FAIL) and item.params]
+        out = [item for item in trials if item.params and _is_out(item)]
         if out:
-            surface = surface.expecting(places_of(axes, [self._point(item) for item in out[-64:]]), self._rng)
-        return next_point(surface, self._rng).place
+            surface = surface.expecting(places_of(axes, [self._point(item) for item in out[-_MOST_OUT:]]), self._rng)
+        return next_point(surface, self._rng, limits=self._limits(axes, complete)).place
+
+    def _limits(self, axes: tuple[Axis, ...], complete: list[FrozenTrial]) -> list[Surface]:
+        """A surface for each constraint that trials carry, in their own units: kept where it is 0 or below."""
+        found = []
+        for name in sorted({name for item in complete for name in item.constraints}):
+            rows = [(item, float(item.constraints[name])) for item in complete if name in item.constraints]
+            places, values = places_of(axes, [self._point(item) for item, _ in rows]), [value for _, value in rows]
+            if min(values) < max(values):
+                found.append(fit(axes, observations(places, values), settings=1, active=self._active))
+        return found
 
     def _fitted(self, axes: tuple[Axis, ...], places: Floats, values: Floats, variances: Floats) -> Surface:
         count = len(values)
@@ -120,6 +133,11 @@ class SurfaceSampler(BaseSampler):
             return trial.params
         active = self._active(trial.params)
         return {key: value for key, value in trial.params.items() if key in active}
+
+
+def _is_out(trial: FrozenTrial) -> bool:
+    """Whether a trial stands at a point without a score of its whole budget, so that asking for it again would teach little."""
+    return trial.state in (TrialState.RUNNING, TrialState.FAIL, TrialState.PRUNED)
 
 
 def _running(trials: Sequence[FrozenTrial]) -> int:
