@@ -50,7 +50,7 @@ from mixwright.search.surface.sampler import STANDARD_ERRORS, SurfaceSampler
 NOISE = 1.15
 WITHIN = 0.01
 TRIALS = 80
-QUICK_TRIALS = 30
+QUICK_TRIALS = 60
 FRACTION, RANK, RATE, TEMPLATE = "mixture.generic_fraction", "lora.rank", "train.learning_rate", "prompt.template"
 RANKS = (2, 4, 8, 16, 32, 64)
 TEMPLATES = ("alpaca", "chat", "plain")
