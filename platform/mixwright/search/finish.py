@@ -15,6 +15,8 @@ from mixwright.config import SweepConfig
 from mixwright.evaluate.runner import MEAN_OF_SEEN
 from mixwright.records import BASE, COPY, HUMAN, RunRecord, SystemRecord, TrialRecord, to_json
 from mixwright.search.objective import Choice, final_objectives, pareto_front
+from mixwright.search.space import distributions
+from mixwright.search.surface.answer import answer, stakes_of
 from mixwright.search.sweep import SearchResult
 
 BEST = "best"
@@ -50,6 +52,7 @@ def searched_record(
         environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
         cost=_cost(result, seconds),
         data=dict(data),
+        answer=answer(result.trials, distributions(config), stakes_of(config, result.base.objectives)),
     )
 
 

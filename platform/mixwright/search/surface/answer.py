@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from mixwright.records import Answer, ObjectiveAnswer, TrialRecord, to_json
+from mixwright.config import SweepConfig
+from mixwright.records import Answer, ObjectiveAnswer, Objectives, TrialRecord, to_json
 from mixwright.search.surface import questions, sentences
 from mixwright.search.surface.axes import Axis, Floats, axes_of, neighbours, places_of, point_at, spread_points
 from mixwright.search.surface.process import Surface, fit, observations
@@ -38,6 +39,19 @@ class Stakes:
     """Objective -> the least that the recommended point may have."""
     rows: int = 0
     """Evaluation rows a task, to say how many more would help; 0: unknown."""
+
+
+def stakes_of(config: SweepConfig, base: Objectives) -> Stakes:
+    """What the configuration says would matter: differences in points, and how much may be lost against the base model."""
+    limits = config.search.objective
+    margins = {"seen": config.evaluation.interesting_difference}
+    lowest = {"retention": base.retention - limits.max_retention_loss}
+    if base.unseen is not None:
+        margins["unseen"] = config.evaluation.interesting_difference
+        lowest["unseen"] = base.unseen - limits.max_unseen_loss
+    if limits.max_retention_loss > 0:
+        margins["retention"] = limits.max_retention_loss
+    return Stakes(margins=margins, lowest=lowest, rows=config.evaluation.dev_rows)
 
 
 def answer(
