@@ -282,9 +282,10 @@ class SearchConfig(Settings):
     first: tuple[dict[str, Any], ...] = ()
     """Points to try before the sampler chooses; each names every searched key."""
     trials: Positive = 1
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "random", "surface"] = "tpe"
+    """surface: where one more trial teaches most of the optimum, by a Gaussian process that knows the noise of each score."""
     startup_trials: Positive = 4
-    """Random trials before TPE models what it has seen."""
+    """Random trials (surface: evenly spread ones) before a sampler models what it has seen."""
     seed: int = 0
     """Seed of the sampler, the choice and order of rows, the wordings and, unless train.seed is set, the adapters."""
     scheduler: SchedulerConfig = SchedulerConfig()

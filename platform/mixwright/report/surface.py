@@ -20,7 +20,7 @@ _WIDTH, _HEIGHT = 420.0, 320.0
 _HALF_WIDTH = 1.645
 """Of a 90 % interval, in standard deviations."""
 _TRIAL_SIZE = 0.55
-_LABELS: dict[str, str] = {**marks.OBJECTIVE_LABELS}
+_LABELS: dict[str, str] = {str(name): label for name, label in marks.OBJECTIVE_LABELS.items()}
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -100,7 +100,7 @@ def _is_geometric(values: Sequence[float]) -> bool:
 def _contours(folder: RunFolder, item: ObjectiveAnswer, grid: SurfaceGrid, label: str) -> Markup:
     x, y = _scale(grid.x_key, grid.x), _scale(grid.y_key, grid.y)
     frame = svg.Frame(width=_WIDTH, height=_HEIGHT, x=x, y=y, top=28)
-    layers = [*_cells(frame, item, grid), *_lines(frame, grid), _box(frame, item, grid), _trials(folder, frame, grid)]
+    layers = [*_cells(frame, item, grid), *_lines(frame, grid), _box(frame, item, grid), _trials(folder, frame, item, grid)]
     grid_lines = svg.axes(frame, wording.key_label(grid.x_key), wording.key_label(grid.y_key))
     spoken = f"{label} by the surface, over {wording.key_label(grid.x_key)} and {wording.key_label(grid.y_key)}"
     return svg.figure(_WIDTH, _HEIGHT, spoken, grid_lines, *layers)
@@ -169,14 +169,17 @@ def _ends(scale: svg.Scale, values: Sequence[float], side: Location) -> Point:
     return max(0.0, scale.place(side.low) - half), min(1.0, scale.place(side.high) + half)
 
 
-def _trials(folder: RunFolder, frame: svg.Frame, grid: SurfaceGrid) -> Markup:
+def _trials(folder: RunFolder, frame: svg.Frame, item: ObjectiveAnswer, grid: SurfaceGrid) -> Markup:
+    """On the colours of the surface, each trial in that of its own score."""
     shown = [trial for trial in _complete(folder) if grid.x_key in trial.params and grid.y_key in trial.params]
     placed = [
         marks.PlacedTrial(trial=trial, x=at[0], y=at[1])
         for trial in shown
         for at in [frame.at(trial.params[grid.x_key], trial.params[grid.y_key])]
     ]
-    colours = marks.colour_steps(folder.trials)
+    steps = _levels(grid)[1:-1]
+    scores = {trial.trial_id: score for trial in shown if (score := _score(trial, item.objective)) is not None}
+    colours = {name: sum(score >= level for level in steps) for name, score in scores.items()}
     return marks.draw(placed, best_id=folder.best_id, colours=colours, labels={}, size=_TRIAL_SIZE)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -26,6 +26,7 @@ from mixwright.config import SweepConfig
 from mixwright.records import TrialRecord
 from mixwright.search.space import distributions, sampler
 from mixwright.search.study import STUDY_NAME, StudyFile
+from mixwright.search.surface import STANDARD_ERRORS
 from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY
 
 BEHIND_S = 0.25
@@ -109,6 +110,8 @@ class TrialSearch(OptunaSearch):
             self.write()  # its record comes next, and the study must not give its id away again
         values = [result.get(name) if result else None for name in self.metric]
         study: Any = self._ot_study
+        if errors := errors_of(result or {}, self.metric):
+            self._ot_trials[trial_id].set_user_attr(STANDARD_ERRORS, errors)
         usable = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if error or not usable:
             study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
@@ -117,6 +120,13 @@ class TrialSearch(OptunaSearch):
         else:
             study.tell(self._ot_trials[trial_id], values, state=TrialState.COMPLETE)
         self._changed()
+
+
+def errors_of(result: Mapping[str, Any], objectives: Sequence[str]) -> list[float | None]:
+    """Standard errors of a result's objectives, in their order, for samplers that know noise; empty where none was measured."""
+    errors = (result.get("rung") or {}).get("standard_errors") or {}
+    found = [errors.get(name) for name in objectives]
+    return found if any(error is not None and math.isfinite(error) for error in found) else []
 
 
 class StudyWriter(tune.Callback):

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 
 from mixwright.config import ChoiceSpec, RangeSpec, SearchConfig, SweepConfig
+from mixwright.search.surface import SurfaceSampler
 
 
 def distributions(config: SweepConfig) -> dict[str, optuna.distributions.BaseDistribution]:
@@ -30,7 +31,7 @@ def _value_at(tree: Any, key: str) -> Any:
 
 
 def sampler(search: SearchConfig, known_trials: int) -> optuna.samplers.BaseSampler:
-    """TPE that knows of running trials (constant liar), or random; seeded here, since OptunaSearch would ignore its seed.
+    """TPE that knows of running trials (constant liar), random, or our surface; seeded here: OptunaSearch would ignore its seed.
 
     Args:
         known_trials: trials that the study holds already; a resumed search must not draw the same points again.
@@ -38,4 +39,6 @@ def sampler(search: SearchConfig, known_trials: int) -> optuna.samplers.BaseSamp
     seed = search.seed + known_trials
     if search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
+    if search.sampler == "surface":
+        return SurfaceSampler(seed=seed, n_startup_trials=search.startup_trials)
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True, multivariate=True)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mixwright.search.surface import STANDARD_ERRORS
+
 STUDY_NAME = "sweep"
 
 
@@ -58,5 +60,7 @@ class StudyFile:
                 self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
             for name, attribute in trial.user_attrs.items():
                 self._storage.set_trial_user_attr(trial_id, name, attribute)
+        elif STANDARD_ERRORS in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial_id, STANDARD_ERRORS, trial.user_attrs[STANDARD_ERRORS])
         if trial.state.is_finished():
             self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
