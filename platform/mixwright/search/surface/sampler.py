@@ -19,12 +19,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mixwright.search.surface.axes import Axis, Floats, axes_of, places_of, point_at, spread_points
 from mixwright.search.surface.learning import next_point
-from mixwright.search.surface.process import Surface, fit, observations
+from mixwright.search.surface.process import Surface, fit, gathered, observations
 
 STANDARD_ERRORS = "standard_errors"
 """User attribute of a trial: the standard error of each objective, in their order; None where one was not measured."""
 
-_SETTINGS = 6
+_SETTINGS, _SETTINGS_OF_MANY = 6, 3
+_MOST_ROWS = 120
+"""Beyond it, trials that are close to one another count as one: a suggestion must not take longer the longer a search runs."""
 _REFIT_AFTER = 1.1
 """Length scales are settled again once there are this many times the trials that they were settled with."""
 _ALWAYS_REFIT_BELOW = 40
@@ -122,8 +124,9 @@ class SurfaceSampler(BaseSampler):
         count = len(values)
         due = count < _ALWAYS_REFIT_BELOW or count >= _REFIT_AFTER * self._settled_with or not self._logs
         fitting = self._logs if self._logs and len(self._logs[0]) == len(axes) + 3 else ()
-        seen = observations(places, values, variances)
-        surface = fit(axes, seen, settings=_SETTINGS, start=fitting, seed=self._seed + count, refit=due, active=self._active)
+        seen = gathered(axes, observations(places, values, variances), _MOST_ROWS)
+        settings = _SETTINGS if count <= _MOST_ROWS else _SETTINGS_OF_MANY
+        surface = fit(axes, seen, settings=settings, start=fitting, seed=self._seed + count, refit=due, active=self._active)
         if due:
             self._logs, self._settled_with = tuple(item.log for item in surface.settings), count
         return surface
