@@ -6,9 +6,9 @@ cost_ratio_to_random            Trials that random search needs, by those that `
                                 rounds. Random search recommends the best trial that it has seen, as it does where it is used.
 cost_ratio_to_gp, _to_tpe       The same of Optuna's GPSampler and TPESampler, with their defaults.
 cost_ratio_to_NAME_same_rule    The same where the rival's trials go through our surface, which then recommends for it. What is left
-                                is the choice of trials alone. An upper bound where the rival's figure is censored.
+                                is the choice of trials alone.
 cost_ratio_to_NAME_mean         The ratio of (censored) means instead of medians.
-trials_NAME                     Median of the trials needed; `at_least` where more than half of the rounds were censored.
+trials_NAME                     Median of the trials needed.
 censored_NAME                   Share of the rounds in which the point was not within 1 % when the trials ran out; they count as
                                 needing all of them, so a ratio is too small where the rival is censored more often than ours.
 
