@@ -26,6 +26,7 @@ from mixwright.records import BASE, RunRecord, SystemRecord
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.cluster import connected
+from mixwright.search.confirm import Judge, confirm, confirmed, cost
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
@@ -54,7 +55,7 @@ def main() -> int:
     scenario = load_scenario(config.scenario).with_unseen(config.unseen)
     run_dir = arguments.run_dir or Path("runs") / config.name
     if arguments.plan:
-        print(plan.describe(plan.make(config, scenario)))  # noqa: T201 - the plan is the output
+        print(plan.describe(plan.make(config, scenario)), *cost(config), sep="\n")  # noqa: T201 - the plan is the output
         return 0
     if is_finished(run_dir, config):
         logger.info("%s holds this run, complete; nothing to do", run_dir)
@@ -91,6 +92,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         described = environment.describe()  # at the start: the checkout may have moved on by the end
         logger.info("[2/4] search: %d trials", config.search.trials)
         result = search(config, scenario, data, run)
+        result = confirm(config, scenario, data, run, result, judge_of(config, result))
         record = keep_best(config, result, data, run, described, {**seconds, "search": result.seconds})
 
         logger.info("[3/4] endpoint")
@@ -120,6 +122,11 @@ def read_data(config: SweepConfig, scenario: Scenario, tokenizer: Any) -> Prepar
     return data
 
 
+def judge_of(config: SweepConfig, result: SearchResult) -> Judge:
+    """The rule by which a trial is best."""
+    return lambda trials: choose_best(trials, result.base.objectives, config.search.objective)
+
+
 def keep_best(
     config: SweepConfig,
     result: SearchResult,
@@ -129,7 +136,7 @@ def keep_best(
     seconds: dict[str, float],
 ) -> RunRecord:
     """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
-    choice = choose_best(result.trials, result.base.objectives, config.search.objective)
+    choice = confirmed(judge_of(config, result), result.trials, result.confirmations)
     run.keep_adapter(run.path / choice.trial.adapter, BEST)
     record = searched_record(config, result, choice, data.report, described, seconds)
     run.write_result(record)

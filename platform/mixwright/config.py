@@ -274,6 +274,21 @@ class ObjectiveConfig(Settings):
     """Nats a token that the response NLL on held-out generic rows may rise above the base model's."""
 
 
+class ConfirmConfig(Settings):
+    """The best points of a search, trained again with fresh seeds before one is called best: candidates x seeds more trials, each
+    of the whole budget."""
+
+    candidates: Annotated[int, Field(ge=0)] = 0
+    """Points that are confirmed, the best ones by the response surface; 0: none."""
+    seeds: Positive = 2
+    """Fresh values of train.seed for each."""
+
+    @property
+    def trials(self) -> int:
+        """How many more."""
+        return self.candidates * self.seeds
+
+
 class SearchConfig(Settings):
     """What is searched. With `parameters` empty, the sweep is one fine-tune."""
 
@@ -290,6 +305,7 @@ class SearchConfig(Settings):
     """Seed of the sampler, the choice and order of rows, the wordings and, unless train.seed is set, the adapters."""
     scheduler: SchedulerConfig = SchedulerConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
 
     @model_validator(mode="after")
     def _one_point_is_one_trial(self) -> Self:

@@ -186,6 +186,8 @@ class TrialRecord:
     """Folder of the adapter, relative to the run folder; absolute where an existing one was taken, empty where none was saved."""
     decoding: dict[str, Any] = field(default_factory=dict)
     """How its dev answers were decoded, as in Prediction."""
+    confirms: str = ""
+    """Id of the trial whose point this one repeats with a fresh seed, after the search; empty for a trial of the search itself."""
     switch_seconds: float | None = None
     """From the decision that ended the trial before it on the same workers to the end of its own first optimiser step; None
     where it was the first there, or took no step."""

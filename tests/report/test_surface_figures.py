@@ -112,3 +112,16 @@ def test_categories_alone_are_told_without_a_picture(tmp_path: Path) -> None:
 def test_a_run_without_an_answer_has_no_such_section(tmp_path: Path) -> None:
     make_run(tmp_path)
     assert 'id="answer"' not in report.build(tmp_path).read_text(encoding="utf-8")
+
+
+def test_confirmed_candidates_stand_with_their_fresh_scores_and_are_no_trials(tmp_path: Path) -> None:
+    trials = make_trials(6, 0.7)
+    fresh = [
+        dataclasses.replace(make_trial(i, trials[0].params, seen, None, 0.7), trial_id=f"confirm_0000_{i}", confirms="trial_0000")
+        for i, seen in enumerate((41.0, 44.0))
+    ]
+    shown = section(write(tmp_path, [*trials, *fresh], answer(trials, SPACE, STAKES)))
+    assert "Confirmed on fresh seeds" in shown
+    assert "41.0, 44.0" in shown
+    assert "<td>42.5</td>" in shown
+    assert len(read_run_folder(tmp_path).trials) == 6

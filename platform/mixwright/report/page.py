@@ -113,6 +113,7 @@ def _search_figures(folder: RunFolder) -> dict[str, Any]:
         "objective_panels": landscape.objective_panels(folder),
         "pareto_figures": pareto.pareto_figures(folder),
         "surfaces": surface.surface_figures(folder),
+        "confirmed": surface.confirmed(folder),
         "loss_figure": curves.loss_figure(folder),
         "loss_window": curves.smoothing_window(folder),
         "rung_panels": curves.rung_panels(folder),

@@ -52,6 +52,44 @@ class ImportanceBar:
     high: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A candidate and what fresh seeds made of it."""
+
+    number: int
+    point: str
+    before: float | None
+    """`seen` of the trial that it was chosen for."""
+    scores: tuple[float, ...]
+    """`seen` of each fresh seed that ran the whole budget."""
+    failed: int
+    is_best: bool
+
+    @property
+    def mean(self) -> float | None:
+        return sum(self.scores) / len(self.scores) if self.scores else None
+
+
+def confirmed(folder: RunFolder) -> tuple[Confirmed, ...]:
+    """The candidates that were trained again, by number; empty where none was."""
+    by_trial: dict[str, list[TrialRecord]] = {}
+    for record in folder.confirmations:
+        by_trial.setdefault(record.confirms, []).append(record)
+    return tuple(_confirmed(folder, trial, by_trial[trial.trial_id]) for trial in folder.trials if trial.trial_id in by_trial)
+
+
+def _confirmed(folder: RunFolder, trial: TrialRecord, records: Sequence[TrialRecord]) -> Confirmed:
+    scores = [marks.objective(record, "seen") for record in records if record.status == "complete"]
+    return Confirmed(
+        number=trial.number,
+        point=wording.mix_phrase(trial.params),
+        before=marks.objective(trial, "seen"),
+        scores=tuple(score for score in scores if score is not None),
+        failed=sum(record.status != "complete" for record in records),
+        is_best=trial.trial_id == folder.best_id,
+    )
+
+
 def surface_figures(folder: RunFolder) -> tuple[SurfaceFigure, ...]:
     """One an objective; empty where the run has no answer, or one of too few trials."""
     found = folder.run.answer

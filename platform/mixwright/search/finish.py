@@ -45,6 +45,7 @@ def searched_record(
             "reason": choice.reason,
             "keeps_unseen": choice.keeps_unseen,
             "keeps_retention": choice.keeps_retention,
+            "confirmed_by": [record.trial_id for record in result.confirmations if record.confirms == choice.trial.trial_id],
         },
         pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials)),
         systems=(),
@@ -52,7 +53,7 @@ def searched_record(
         environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
         cost=_cost(result, seconds),
         data=dict(data),
-        answer=answer(result.trials, distributions(config), stakes_of(config, result.base.objectives)),
+        answer=answer([*result.trials, *result.confirmations], distributions(config), stakes_of(config, result.base.objectives)),
     )
 
 

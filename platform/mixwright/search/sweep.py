@@ -56,6 +56,8 @@ class SearchResult:
     base: Evaluation
     precision: PrecisionChoice
     seconds: float
+    confirmations: tuple[TrialRecord, ...] = ()
+    """Candidates trained again with fresh seeds; no part of `trials`."""
 
 
 def objective_names(scenario: Scenario) -> tuple[str, ...]:

@@ -99,6 +99,11 @@ def surface_of(
     return fit(axes, seen, settings=_SETTINGS, active=active)
 
 
+def predicted_at(surface: Surface, trials: Sequence[TrialRecord]) -> list[float]:
+    """The predicted score at each trial's point, freed from its noise."""
+    return [float(value) for value in surface.mean(places_of(surface.axes, [trial.params for trial in trials]))]
+
+
 def _of(objectives: Any, name: str) -> float:
     """NaN where it is missing."""
     value = to_json(objectives).get(name) if objectives else None
