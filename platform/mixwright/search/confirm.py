@@ -164,9 +164,10 @@ def confirm(
             peak_flops=choices.peak_flops,
         )
         _run(config, setup, run, left)
-    if (there := len(run.confirmations())) < len(wanted):
-        raise RunError(f"{run.path}: stopped after {there} of {len(wanted)} confirming trials; go on with --resume")
-    return dataclasses.replace(result, confirmations=tuple(run.confirmations()))
+    ended = [record for record in run.confirmations() if record.trial_id in {item.trial_id for item in wanted}]
+    if len(ended) < len(wanted):
+        raise RunError(f"{run.path}: stopped after {len(ended)} of {len(wanted)} confirming trials; go on with --resume")
+    return dataclasses.replace(result, confirmations=tuple(ended))
 
 
 def _run(config: SweepConfig, setup: Setup, run: RunFolder, left: Sequence[TrialRecord]) -> None:
