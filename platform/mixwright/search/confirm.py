@@ -122,10 +122,8 @@ def confirmed(judge: Judge, trials: Sequence[TrialRecord], confirmations: Sequen
     choice = judge([_with_objectives(trial, _means(by_trial[trial.trial_id])) for trial in known])
     best = next(trial for trial in known if trial.trial_id == choice.trial.trial_id)
     seeds = " and ".join(sorted({str(len(found)) for found in by_trial.values()}))
-    reason = (
-        f"{choice.reason}; these are the {len(known)} best by the response surface, trained again with {seeds} fresh seed{'' if seeds == '1' else 's'} each "
-        "and judged by the mean over those"
-    )
+    again = f"trained again with {seeds} fresh seed{'' if seeds == '1' else 's'} each and judged by the mean over those"
+    reason = f"{choice.reason}; these are the {len(known)} best by the response surface, {again}"
     return dataclasses.replace(choice, trial=best, reason=reason)
 
 
