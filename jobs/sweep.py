@@ -27,6 +27,7 @@ from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search import plan
 from mixwright.search.checks import check_space
 from mixwright.search.cluster import connected, endpoint_turn
+from mixwright.search.confirm import Judge, confirm, confirmed
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
@@ -102,6 +103,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         described = environment.describe()  # at the start: the checkout may have moved on by the end
         logger.info("[2/4] search: %d trials", config.search.trials)
         result = search(config, scenario, data, run)
+        result = confirm(config, scenario, data, run, result, judge_of(config, result))
         record = keep_best(config, result, data, run, described, {**seconds, "search": result.seconds})
 
         with endpoint_turn():
@@ -134,6 +136,11 @@ def read_data(config: SweepConfig, scenario: Scenario, tokenizer: Any) -> Prepar
     return data
 
 
+def judge_of(config: SweepConfig, result: SearchResult) -> Judge:
+    """The rule by which a trial is best."""
+    return lambda trials: choose_best(trials, result.base.objectives, config.search.objective, result.base.generic_loss)
+
+
 def keep_best(
     config: SweepConfig,
     result: SearchResult,
@@ -143,7 +150,7 @@ def keep_best(
     seconds: dict[str, float],
 ) -> RunRecord:
     """Chooses the best trial, keeps its adapter under `adapters/best`, and writes the record as far as it goes."""
-    choice = choose_best(result.trials, result.base.objectives, config.search.objective, result.base.generic_loss)
+    choice = confirmed(judge_of(config, result), result.trials, result.confirmations)
     run.keep_adapter(run.path / choice.trial.adapter, BEST)
     record = searched_record(config, result, choice, data.report, described, seconds)
     run.write_result(record)

@@ -187,6 +187,8 @@ class TrialRecord:
     """Folder of the adapter, relative to the run folder; absolute where an existing one was taken, empty where none was saved."""
     decoding: dict[str, Any] = field(default_factory=dict)
     """How its dev answers were decoded, as in Prediction."""
+    confirms: str = ""
+    """Id of the trial whose point this one repeats with a fresh seed, after the search; empty for a trial of the search itself."""
     switch_seconds: float | None = None
     """From the decision that ended the trial before it on the same workers to the end of its own first optimiser step; None
     where it was the first there, or took no step."""
@@ -212,6 +214,126 @@ class SystemRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where something lies along one searched key: an interval of a number, or choices of a category."""
+
+    key: str
+    low: Any = None
+    high: Any = None
+    """Both None for a category."""
+    choices: dict[str, float] = field(default_factory=dict)
+    """Of a category: choice -> probability; empty for a number."""
+    is_whole: bool = False
+    """All that was searched of this key."""
+    at_low_end: bool = False
+    at_high_end: bool = False
+    """The interval reaches this end of what was searched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A score as a surface predicts it, and the interval that holds it with 90 % probability."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """The highest point of a response surface. Intervals hold the truth with 90 % probability."""
+
+    params: dict[str, Any]
+    value: float
+    """Predicted score at `params`, freed from the noise of a trial."""
+    low: float
+    high: float
+    """Interval of that score."""
+    highest: float
+    """No point of the space scores higher, with 95 % probability."""
+    locations: tuple[Location, ...]
+    """Where the highest score may be, key by key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Points that are as good as anything tried: no more than `margin` worse with 90 % probability."""
+
+    margin: float
+    locations: tuple[Location, ...]
+    """A box around the optimum all of which is in the region; empty where not even the optimum is known to be."""
+    share: float
+    """Of the searched space: known to be as good."""
+    worse_share: float
+    """Of the searched space: known to be worse by more than the margin. The rest is undecided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """Share of the surface's variance over the space that hangs on this key, alone or with others: its total Sobol index."""
+
+    key: str
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextTrial:
+    """The point whose trial is expected to teach most."""
+
+    params: dict[str, Any]
+    gain: float
+    """What it is expected to add to the recommended point's score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceGrid:
+    """The surface over one or two keys; the others stand at the recommended point."""
+
+    x_key: str
+    x: tuple[Any, ...]
+    y_key: str
+    """Empty where one key was searched; `y` is, too, and the tables have one row."""
+    y: tuple[Any, ...]
+    mean: tuple[tuple[float, ...], ...]
+    """[y][x]"""
+    deviation: tuple[tuple[float, ...], ...]
+    """Standard deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveAnswer:
+    """What the finished trials say about one objective."""
+
+    objective: str
+    trials: int
+    """Complete ones that it was fitted to."""
+    noise: float
+    """Standard deviation of one trial's score around the surface, rows and seed together."""
+    seed_noise: float
+    expected: Estimate
+    """At the point that the answer recommends."""
+    optimum: Optimum
+    region: Region
+    importances: tuple[Importance, ...]
+    """The greatest first."""
+    next_trial: NextTrial
+    grid: SurfaceGrid | None
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a search says, for a team that has to choose a mix."""
+
+    sentences: tuple[str, ...]
+    recommended: dict[str, Any]
+    """Highest predicted `seen` that keeps the limits by prediction; empty where too few trials are there to predict from."""
+    objectives: tuple[ObjectiveAnswer, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """The content of `result.json`."""
 
@@ -232,6 +354,8 @@ class RunRecord:
     """Counts by source, task and split, and what the leak guard dropped."""
     hypervolume: dict[str, Any] = field(default_factory=dict)
     """Of the front: its objectives, and by reference point (base, base_less_limits) the point and the volume above it."""
+    answer: Answer | None = None
+    """What the trials say by a response surface; None in records of sweeps that had none yet."""
 
 
 R = TypeVar("R")

@@ -24,7 +24,7 @@ ObjectiveName = Literal["seen", "unseen", "retention"]
 OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)
 SCALAR = "objective"
 """Name of the one number that scheduler and choice maximise."""
-Sampler = Literal["tpe", "gp", "nsga2", "cmaes", "grid", "random", "qmc"]
+Sampler = Literal["tpe", "gp", "surface", "nsga2", "cmaes", "grid", "random", "qmc"]
 ONE_SPACE_FOR_ALL = ("gp", "nsga2", "cmaes")
 """Samplers that learn from the keys which all trials have; what hangs on a condition they would draw at random."""
 
@@ -213,6 +213,13 @@ class ObjectiveConfig(Settings):
         parts = [(weight, objectives.get(name)) for name, weight in self.weights.items() if weight]
         return sum(weight * (math.nan if value is None else value) for weight, value in parts)
 
+    def scalar_error(self, errors: Mapping[str, float | None]) -> float | None:
+        """The standard error of `scalar`, with the objectives' own taken for independent; None where one is missing."""
+        weights = dict(self.weights) if self.kind == "weighted" else {self.maximize: 1.0}
+        parts = [(weight, errors.get(name)) for name, weight in weights.items() if weight]
+        known = [weight * error for weight, error in parts if error is not None]
+        return math.hypot(*known) if len(known) == len(parts) else None
+
     @property
     def scalar_text(self) -> str:
         """`scalar` in words."""
@@ -265,6 +272,21 @@ class ObjectiveConfig(Settings):
         return f"unseen within {self.unseen_text} and retention within {self.retention_text} of base"
 
 
+class ConfirmConfig(Settings):
+    """The best points of a search, trained again with fresh seeds before one is called best: candidates x seeds more trials, each
+    of the whole budget."""
+
+    candidates: Annotated[int, Field(ge=0)] = 0
+    """Points that are confirmed, the best ones by the response surface; 0: none."""
+    seeds: Positive = 2
+    """Fresh values of train.seed for each."""
+
+    @property
+    def trials(self) -> int:
+        """How many more."""
+        return self.candidates * self.seeds
+
+
 class SearchConfig(Settings):
     """What is searched. With `parameters` empty, the sweep is one fine-tune."""
 
@@ -275,15 +297,18 @@ class SearchConfig(Settings):
     trials: Positive = 1
     """Trials that are trained; draws that `constraints` refuse do not count."""
     sampler: Sampler = "tpe"
-    """tpe, gp (Gaussian process), nsga2 (genetic), cmaes (evolution strategy), grid (every combination, in a seeded order), random,
-    or qmc (quasi-random: a scrambled Sobol sequence)."""
+    """tpe, gp (Gaussian process), surface (ours, which knows the noise of each score and asks where one more trial teaches most),
+    nsga2 (genetic), cmaes (evolution strategy), grid (every combination, in a seeded order), random, or qmc (quasi-random: a
+    scrambled Sobol sequence)."""
     startup_trials: Positive = 4
-    """Random trials before tpe, gp and cmaes model what they have seen; nsga2: trials of a generation."""
+    """Random trials (surface: evenly spread ones) before tpe, gp, surface and cmaes model what they have seen; nsga2: trials of a
+    generation."""
     seed: int = 0
     """Seed of the sampler, the choice and order of rows, the wordings and, unless train.seed is set, the adapters."""
     scheduler: SchedulerConfig = SchedulerConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     constraints: ConstraintsConfig = ConstraintsConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
     storage: str | None = None
     """Database of the Optuna study: postgresql://USER:${PASSWORD}@HOST/DATABASE, or all of it as ${NAME}; what is in braces comes
     from the environment. None: study.db in the run folder."""

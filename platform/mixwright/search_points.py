@@ -47,6 +47,10 @@ class Points:
         """Whether all that `spec` hangs on was drawn, and as it wants it."""
         return all(name in draws and holds(wanted, draws[name]) for name, wanted in spec.when.items())
 
+    def names_at(self, draws: Mapping[str, Any]) -> set[str]:
+        """Of a point with a draw for every name, or for those that apply, the names that apply."""
+        return set(self.walk(lambda name, key: draws[name]))
+
     def values(self, draws: Mapping[str, Any]) -> dict[str, Any]:
         """What the trial gets: exact weights, and choices as they were given."""
         values: dict[str, Any] = {}

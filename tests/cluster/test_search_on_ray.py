@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from mixwright.records import TrialRecord
 from mixwright.scenarios import load_scenario
 from mixwright.search import sweep
 from mixwright.search.cluster import connected
+from mixwright.search.confirm import confirm, confirmed
+from mixwright.search.objective import Choice, choose_best
+from mixwright.search.resources import settled_here
 from mixwright.store.runs import RunFolder, open_run
 from mixwright.train.sizes import model_sizes
 
@@ -265,3 +268,24 @@ def test_gpus_that_are_not_there_are_refused_before_anything_starts(tiny_model: 
 
 def test_records_survive_their_json_form(finished: tuple[RunFolder, sweep.SearchResult]) -> None:
     assert all(isinstance(trial, TrialRecord) for trial in finished[0].trials())
+
+
+def test_the_best_points_are_trained_again_with_fresh_seeds_and_once(finished: tuple[RunFolder, sweep.SearchResult]) -> None:
+    run, result = finished
+    config = load_config(run.path.parent / "space.yaml", ["search.confirm.candidates=1", "search.confirm.seeds=2"])
+    scenario = load_scenario(config.scenario)
+    data = prepare(config.data, scenario, seed=config.search.seed)
+    config, searched = settled_here(config), run.trials()
+
+    def judge(trials: Sequence[TrialRecord]) -> Choice:
+        return choose_best(trials, result.base.objectives, config.search.objective)
+
+    done = confirm(config, scenario, data, run, result, judge)
+    assert [record.status for record in done.confirmations] == ["complete", "complete"]
+    assert [record.params["train.seed"] for record in done.confirmations] == [1000, 1001]
+    assert all(record.rungs[-1].step > 0 for record in done.confirmations)
+    assert run.trials() == searched
+    lines = (run.path / "trials.jsonl").read_text().splitlines()
+    assert confirm(config, scenario, data, run, result, judge) == done
+    assert (run.path / "trials.jsonl").read_text().splitlines() == lines
+    assert "fresh seeds" in confirmed(judge, done.trials, done.confirmations).reason

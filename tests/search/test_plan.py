@@ -63,6 +63,15 @@ def test_a_given_speed_and_a_price_give_time_and_money(tiny_model: Path, tmp_pat
     assert "given: 50 tokens/s" in text
 
 
+def test_trials_that_train_the_best_points_again_are_planned_too(tiny_model: Path, tmp_path: Path) -> None:
+    config = small_config(tmp_path, tiny_model)
+    without = plan.make(config, load_scenario(config.scenario))
+    confirming = config.with_values({"search.confirm": {"candidates": 1, "seeds": 3}})
+    made = plan.make(confirming, load_scenario(config.scenario))
+    assert made.expected_tokens == pytest.approx(2 * without.expected_tokens), "three trials, none stopped early, and three more"
+    assert "3 more of the whole budget" in plan.describe(made)
+
+
 def test_evaluations_are_counted_as_halving_would_have_them(tiny_model: Path, tmp_path: Path) -> None:
     config = small_config(tmp_path, tiny_model)
     assert plan.expected_evaluations(config) == 2

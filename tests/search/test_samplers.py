@@ -87,7 +87,7 @@ def test_quasi_random_points_fill_the_space_more_evenly_than_chance(tmp_path: Pa
 @pytest.mark.parametrize(
     ("sampler", "search", "expected"),
     [
-        ("tpee", {}, "search.sampler: must be 'tpe', 'gp', 'nsga2', 'cmaes', 'grid', 'random' or 'qmc', got 'tpee'"),
+        ("tpee", {}, "search.sampler: must be 'tpe', 'gp', 'surface', 'nsga2', 'cmaes', 'grid', 'random' or 'qmc', got 'tpee'"),
         ("grid", {"parameters": BOTH}, f"search.parameters.{FRACTION}: sampler grid needs values that can be counted; give `step`"),
         ("grid", {"trials": 11}, "search.trials: the grid has 10 points, got 11 trials; set trials: 10"),
         (

@@ -14,6 +14,7 @@ from mixwright.records import Objectives, RungRecord, TrialRecord
 from mixwright.search.searcher import BEHIND_S, StudyWriter, TrialSearch, suggested, take_up
 from mixwright.search.space import distributions
 from mixwright.search.study import STUDY_NAME, StudyFile
+from mixwright.search.surface import STANDARD_ERRORS
 from mixwright.store.studies import StudyPlace
 
 NAMES = ("seen", "unseen", "retention")
@@ -193,3 +194,13 @@ def test_an_empty_space_suggests_its_one_point(tmp_path: Path) -> None:
     file = StudyFile(StudyPlace(url=f"sqlite:///{tmp_path}/study.db"), NAMES)
     search = TrialSearch(SweepConfig(name="x"), NAMES, file, evaluate_base=True)
     assert search.suggest("r0") == {"trial_id": "trial_0000", "evaluate_base": True}
+
+
+def test_the_surface_is_told_the_error_of_each_score_also_after_a_resume(tmp_path: Path) -> None:
+    search = searcher(tmp_path, sampler="surface")
+    search.suggest("r0")
+    search.on_trial_complete("r0", {**GOOD, "rung": {"standard_errors": {"seen": 2.0, "unseen": 4.0, "retention": None}}})
+    (trial,) = study(tmp_path).get_trials()
+    assert trial.user_attrs[STANDARD_ERRORS] == [2.0, 4.0, None]
+    again = searcher(tmp_path, sampler="surface")
+    assert {"lora.rank", "mixture.generic_fraction"} <= again.suggest("r1").keys()

@@ -34,6 +34,7 @@ def markdown(folder: RunFolder, samples: Samples | None) -> str:
         *_results(folder, rows),
         *_power(rows),
         *_details(rows),
+        *_answer(folder),
         *_seeds(folder),
         *_shared_rows(folder),
         *_systems(folder),
@@ -56,6 +57,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequ
     rule = ["---" if column in words else "---:" for column in range(len(headings))]
     lines = [[escaped(cell) for cell in headings], rule, *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _answer(folder: RunFolder) -> Iterator[str]:
+    if folder.run.answer:
+        yield "## What the search says"
+        yield bullets(folder.run.answer.sentences)
 
 
 def _results(folder: RunFolder, rows: Sequence[TableRow]) -> Iterator[str]:

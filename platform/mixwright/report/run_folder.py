@@ -61,6 +61,8 @@ class RunFolder:
     data: dict[str, Any]
     notices: tuple[str, ...]
     """What is missing or unreadable, a sentence each."""
+    confirmations: tuple[TrialRecord, ...] = ()
+    """Trials that repeat a candidate with a fresh seed after the search; not among `trials`."""
     kind: Literal["sweep", "evaluation"] = "sweep"
     """evaluation: systems were asked and scored, and nothing was searched."""
 
@@ -101,7 +103,8 @@ def read_run_folder(path: Path) -> RunFolder:
         return _read_evaluation(path, found)
     notices: list[str] = []
     run = _read_run(path / "result.json")
-    trials = _read_trials(path / "trials.jsonl", notices)
+    recorded = _read_trials(path / "trials.jsonl", notices)
+    trials = tuple(trial for trial in recorded if not trial.confirms)
     config, config_text = _read_config(path / "config.yaml", notices)
     losses = _read_losses(path, trials, notices)
     data = _read_data(path / "data.json", run, notices)
@@ -116,6 +119,7 @@ def read_run_folder(path: Path) -> RunFolder:
             config_text=config_text,
             data=data,
             notices=tuple(notices),
+            confirmations=tuple(trial for trial in recorded if trial.confirms),
         )
     )
 

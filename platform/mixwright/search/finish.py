@@ -15,6 +15,8 @@ from mixwright.config import ObjectiveConfig, SweepConfig
 from mixwright.evaluate.runner import MEAN_OF_SEEN
 from mixwright.records import BASE, COPY, HUMAN, RunRecord, SystemRecord, TrialRecord, to_json
 from mixwright.search.objective import Choice, final_objectives, hypervolume, lowered, pareto_front
+from mixwright.search.space import distributions, drawn
+from mixwright.search.surface.answer import answer, stakes_of
 from mixwright.search.sweep import SearchResult
 
 BEST = "best"
@@ -43,6 +45,7 @@ def searched_record(
             "reason": choice.reason,
             "keeps_unseen": choice.keeps_unseen,
             "keeps_retention": choice.keeps_retention,
+            "confirmed_by": [record.trial_id for record in result.confirmations if record.confirms == choice.trial.trial_id],
         },
         pareto=tuple(_pareto_entry(trial) for trial in pareto_front(result.trials, config.search.objective.front)),
         hypervolume=_hypervolume(config.search.objective, result),
@@ -51,6 +54,12 @@ def searched_record(
         environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
         cost=_cost(result, seconds),
         data=dict(data),
+        answer=answer(
+            [drawn(config, trial) for trial in (*result.trials, *result.confirmations)],
+            distributions(config),
+            stakes_of(config, result.base.objectives, result.base.generic_loss),
+            config.points.names_at,
+        ),
     )
 
 

@@ -54,6 +54,8 @@ class Plan:
     """All trials one after another: training and, where it was measured, evaluations and switches."""
     hours: float
     """Of wall time: the trials side by side and, where it was measured, the lanes' start and the final evaluation."""
+    confirming: int = 0
+    """Trials beyond those, which train the best points again."""
     workers: int = 1
     """Of one trial."""
     lanes: int = 1
@@ -133,7 +135,8 @@ def make(config: SweepConfig, scenario: Scenario, *, measured: bool = False) -> 
     train, cluster = config.train, config.cluster
     global_batch = train.micro_batch_size * train.gradient_accumulation * cluster.worker_count
     precision = choose_precision(train).precision
-    expected = config.search.trials * sum(tokens) / len(tokens) * expected_share(config)
+    whole_trials = config.search.trials * expected_share(config) + config.search.confirm.trials
+    expected = whole_trials * sum(tokens) / len(tokens)
     sizes = model_sizes(config)
     work = planned_flops(config, sizes)
     peak = peak_flops(precision, default_device())
@@ -142,6 +145,7 @@ def make(config: SweepConfig, scenario: Scenario, *, measured: bool = False) -> 
     time = _time(config, expected, speed, cluster.tokens_per_second or estimate)
     return Plan(
         trials=config.search.trials,
+        confirming=config.search.confirm.trials,
         steps=max(batches.steps_in(len(mixture.rows), global_batch) for mixture in mixtures),
         tokens=(min(tokens), max(tokens)),
         expected_tokens=expected,
@@ -176,10 +180,11 @@ def _time(config: SweepConfig, tokens: float, speed: probe.Speed | None, tokens_
     if speed is None:
         training_s = tokens / tokens_per_second
         return _Time(trials_s=training_s, evaluations_s=0.0, wall_s=training_s / lane_count(config))
-    workers, trials = config.cluster.worker_count, config.search.trials
+    workers, searched, confirming = config.cluster.worker_count, config.search.trials, config.search.confirm.trials
+    evaluations = searched * expected_evaluations(config) + confirming * len(config.search.scheduler.rungs)
     evaluation_s = speed.evaluation_s / (1 if config.train.zero_stage == 3 else workers)  # at ZeRO 3 each worker takes every row
-    evaluations_s = trials * expected_evaluations(config) * evaluation_s
-    trials_s = tokens / (speed.tokens_per_second * workers) + evaluations_s + trials * speed.switch_s
+    evaluations_s = evaluations * evaluation_s
+    trials_s = tokens / (speed.tokens_per_second * workers) + evaluations_s + (searched + confirming) * speed.switch_s
     final_s = 2 * evaluation_s * config.evaluation.test_rows / config.evaluation.dev_rows
     return _Time(trials_s=trials_s, evaluations_s=evaluations_s, wall_s=speed.start_s + trials_s / lane_count(config) + final_s)
 
@@ -252,7 +257,8 @@ def _describe_training(plan: Plan) -> str:
     low, high = plan.tokens
     return "\n".join(
         [
-            f"trials           {plan.trials}, up to {plan.steps} steps each",
+            f"trials           {plan.trials}, up to {plan.steps} steps each"
+            + (f"; {plan.confirming} more of the whole budget, to confirm the best" if plan.confirming else ""),
             f"tokens a trial   {low:,} to {high:,}" if low != high else f"tokens a trial   {low:,}",
             f"tokens in all    about {plan.expected_tokens:,.0f} with early stopping as halving would have it",
             f"model            {plan.parameters / 1e6:,.0f} M parameters, {plan.precision}",

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mixwright.config import SearchConfig
 from mixwright.errors import RunError
 from mixwright.search.space import Space
+from mixwright.search.surface import SurfaceSampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,15 @@ def _tpe(needs: Needs) -> optuna.samplers.BaseSampler:
 
 def _gp(needs: Needs) -> optuna.samplers.BaseSampler:
     return optuna.samplers.GPSampler(seed=needs.seed, n_startup_trials=needs.search.startup_trials)
+
+
+def _surface(needs: Needs) -> optuna.samplers.BaseSampler:
+    return SurfaceSampler(
+        seed=needs.seed,
+        n_startup_trials=needs.search.startup_trials,
+        space=needs.space.distributions,
+        active=needs.space.points.names_at,
+    )
 
 
 def _nsga2(needs: Needs) -> optuna.samplers.BaseSampler:
@@ -154,6 +164,7 @@ def _key(draws: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 SAMPLERS: Mapping[str, Callable[[Needs], optuna.samplers.BaseSampler]] = {
     "tpe": _tpe,
     "gp": _gp,
+    "surface": _surface,
     "nsga2": _nsga2,
     "cmaes": _cmaes,
     "grid": _grid,

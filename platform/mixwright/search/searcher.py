@@ -33,6 +33,7 @@ from mixwright.search.limits import Limits
 from mixwright.search.sampler_state import reseed
 from mixwright.search.space import INFEASIBLE, Space
 from mixwright.search.study import STUDY_NAME, StudyFile
+from mixwright.search.surface import STANDARD_ERRORS
 from mixwright.search_config import SCALAR
 from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY
 
@@ -185,6 +186,8 @@ class TrialSearch(OptunaSearch):
         study: Any = self._ot_study
         if result:
             _note_limits(self._ot_trials[trial_id], self._objective, result, self._base())
+        if errors := errors_of(result or {}, self.metric, self._objective):
+            self._ot_trials[trial_id].set_user_attr(STANDARD_ERRORS, errors)
         usable = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if error or not usable:
             study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
@@ -210,6 +213,15 @@ def nothing_feasible(space: Space, draws: int) -> str:
         f"search.constraints: of {draws} random points of the space none keeps {names}; "
         "loosen the constraint, or widen the space to configurations that keep it"
     )
+
+
+def errors_of(result: Mapping[str, Any], objectives: Sequence[str], objective: ObjectiveConfig) -> list[float | None]:
+    """Standard errors of a result's objectives, in their order, for samplers that know noise; empty where none was measured."""
+    errors = (result.get("rung") or {}).get("standard_errors") or {}
+    found = [
+        ({**errors, SCALAR: objective.scalar_error(errors)})[name] if name in (*errors, SCALAR) else None for name in objectives
+    ]
+    return found if any(error is not None and math.isfinite(error) for error in found) else []
 
 
 class StudyWriter(tune.Callback):

@@ -6,6 +6,7 @@ What comes in: a `SweepConfig`. What goes out: a `Space`, which asks an Optuna t
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import optuna
 
 from mixwright.config import ChoiceSpec, SimplexSpec, SweepConfig
+from mixwright.records import TrialRecord
 from mixwright.search.limits import Limits
 from mixwright.search_config import RangeSpec, encoded
 from mixwright.search_points import LOWEST_DRAW, draws_of
@@ -72,6 +74,11 @@ def distributions(config: SweepConfig) -> dict[str, optuna.distributions.BaseDis
         for key, spec in points.parameters.items()
         for name in draws_of(key, spec)
     }
+
+
+def drawn(config: SweepConfig, trial: TrialRecord) -> TrialRecord:
+    """The trial with the draws in place of the values that it got of them: what distributions speak of."""
+    return dataclasses.replace(trial, params=config.points.draws(trial.params))
 
 
 def _distribution(spec: RangeSpec | ChoiceSpec | SimplexSpec, *, whole: bool) -> optuna.distributions.BaseDistribution:

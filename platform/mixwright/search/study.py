@@ -28,6 +28,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, SQLAlchemyError
 
 from mixwright.errors import RunError
 from mixwright.records import write_text
+from mixwright.search.surface import STANDARD_ERRORS
 from mixwright.store.studies import STUDY_NAME as STUDY_NAME
 from mixwright.store.studies import StudyPlace
 
@@ -169,6 +170,8 @@ class StudyFile:
             for name, attribute in trial.system_attrs.items():
                 self._storage.set_trial_system_attr(trial_id, name, attribute)
             self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # last: what is not waiting is taken for whole
+        elif STANDARD_ERRORS in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial_id, STANDARD_ERRORS, trial.user_attrs[STANDARD_ERRORS])
         if trial.state.is_finished():
             for name in trial.system_attrs:
                 if name.startswith(CONSTRAINT):

@@ -20,6 +20,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.search import Searcher
 
 from mixwright.config import SchedulerConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
@@ -64,6 +65,8 @@ class SearchResult:
     base: Evaluation
     precision: PrecisionChoice
     seconds: float
+    confirmations: tuple[TrialRecord, ...] = ()
+    """Candidates trained again with fresh seeds; no part of `trials`."""
 
 
 def search(
@@ -94,7 +97,7 @@ def search(
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
-    choices = _choices(config, data)
+    choices = measured_choices(config, data)
     logger.info("%s", choices.line)
     seconds = 0.0
     if remaining > 0:
@@ -194,34 +197,52 @@ def run_trials(
     remaining = config.search.trials - len(ended)
     told = trackers(config.tracking, config.name, run.path)
     with interruptible() as interruption:
-        tuner = tune.Tuner(
-            tune.with_resources(lane, DRIVER_RESOURCES),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=remaining,
-                max_concurrent_trials=lane_count(config),
-                reuse_actors=True,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str((run.path / "ray").resolve()),
-                callbacks=[TrialRecorder(run, config, ended, told, board), StudyWriter(searcher), interruption],
-                # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
-                failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
-                verbose=0,
-            ),
-        )
+        callbacks = [TrialRecorder(run, config, ended, told, board), StudyWriter(searcher), interruption]
         try:
-            tuner.fit()
+            tuner("tune", config, run.path, lane, searcher, scheduler, remaining, callbacks).fit()
         except BaseException:
             study.write(force=True)
             raise
         finally:
             told.close()
         study.finish()
+
+
+def tuner(
+    name: str,
+    config: SweepConfig,
+    run_dir: Path,
+    lane: Any,
+    searcher: Searcher,
+    scheduler: TrialScheduler,
+    trials: int,
+    callbacks: list[tune.Callback],
+) -> tune.Tuner:
+    """Ray Tune over warm lanes.
+
+    Args:
+        name: of its folder under `ray` in the run folder.
+    """
+    return tune.Tuner(
+        tune.with_resources(lane, DRIVER_RESOURCES),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=trials,
+            max_concurrent_trials=lane_count(config),
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str((run_dir / "ray").resolve()),
+            callbacks=callbacks,
+            # A lane whose process dies is started again; what is wrong with a trial itself comes back as a result.
+            failure_config=tune.FailureConfig(max_failures=config.cluster.max_failures),
+            verbose=0,
+        ),
+    )
 
 
 def _trial_name(trial: Any) -> str:
@@ -275,7 +296,7 @@ def _median_rule(settings: SchedulerConfig) -> TrialScheduler:
     )
 
 
-def _choices(config: SweepConfig, data: PreparedData) -> Choices:
+def measured_choices(config: SweepConfig, data: PreparedData) -> Choices:
     """Measured where training will run, with a worker's own share of the machine, once for all lanes and trials."""
     cluster = config.cluster
     tokens = rough_tokens(config, data) * config.search.trials * expected_share(config) / lane_count(config) / cluster.worker_count

@@ -26,7 +26,7 @@ ON_RESUME = (
     "cluster.tokens_per_second",
 )
 """Beginnings of the keys that a run which goes on may have otherwise."""
-ON_EXTENSION = ("search.sampler", "search.startup_trials")
+ON_EXTENSION = ("search.sampler", "search.startup_trials", "search.confirm")
 PARAMETERS = "search.parameters"
 _SHOWN = 4
 _SHARED = "all trials of a run share it"

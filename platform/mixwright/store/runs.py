@@ -47,8 +47,12 @@ class RunFolder:
         return f"sqlite:///{(self.path / STUDY_FILE).resolve()}"
 
     def trials(self) -> list[TrialRecord]:
-        """Trials that have ended, in the order of their numbers."""
-        return sorted(read_trials(self.path), key=lambda record: record.number)
+        """Trials of the search that have ended, in the order of their numbers."""
+        return sorted((record for record in read_trials(self.path) if not record.confirms), key=lambda record: record.number)
+
+    def confirmations(self) -> list[TrialRecord]:
+        """Trials that repeat a candidate with a fresh seed, in the order of their numbers."""
+        return sorted((record for record in read_trials(self.path) if record.confirms), key=lambda record: record.number)
 
     def append_trial(self, record: TrialRecord) -> None:
         with (self.path / TRIALS_FILE).open("a", encoding="utf-8") as file:
