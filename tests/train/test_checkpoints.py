@@ -139,7 +139,7 @@ def test_an_adapter_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_can_
     assert f"{run_dir}/trials/full_at_export/adapter: cannot be written by worker 0: the disk is full" in failed
     assert later.objectives == records["straight"][2].objectives
     folder = run_dir / "trials" / "full_at_export"
-    assert sorted(item.name for item in folder.iterdir()) == ["adapter", "checkpoint", "metrics.jsonl", "mixture.json"]
+    assert sorted(item.name for item in folder.iterdir()) == ["adapter", "checkpoint", "metrics.jsonl", "mixture.json", "rows.json"]
 
 
 class OneFileEngine:
