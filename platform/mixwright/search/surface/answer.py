@@ -21,6 +21,7 @@ from mixwright.records import Answer, ObjectiveAnswer, Objectives, TrialRecord, 
 from mixwright.search.surface import questions, sentences
 from mixwright.search.surface.axes import Axis, Floats, axes_of, neighbours, places_of, point_at, spread_points
 from mixwright.search.surface.process import Surface, fit, observations
+from mixwright.search.surface.threads import on_one_thread
 
 FEWEST_TRIALS = 3
 LEADING = ("mixture.generic_fraction", "lora.rank")
@@ -60,6 +61,7 @@ def stakes_of(config: SweepConfig, base: Objectives, base_loss: float | None = N
     return Stakes(margins={name: margins[name] for name in leading}, lowest=lowest, rows=config.evaluation.dev_rows)
 
 
+@on_one_thread
 def answer(
     trials: Sequence[TrialRecord],
     space: Mapping[str, BaseDistribution],
@@ -88,6 +90,7 @@ def answer(
     )
 
 
+@on_one_thread
 def surface_of(
     axes: Sequence[Axis],
     complete: Sequence[TrialRecord],

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mixwright.search.surface.axes import Axis, Floats, axes_of, places_of, point_at, spread_points
 from mixwright.search.surface.learning import next_point
 from mixwright.search.surface.process import Surface, fit, gathered, observations
+from mixwright.search.surface.threads import on_one_thread
 
 STANDARD_ERRORS = "standard_errors"
 """User attribute of a trial: the standard error of each objective, in their order; None where one was not measured."""
@@ -88,6 +89,7 @@ class SurfaceSampler(BaseSampler):
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
+    @on_one_thread
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         axes = axes_of(search_space)
         if not axes:
