@@ -28,9 +28,9 @@ from mixwright.train.reporter import StepReport
 from mixwright.train.resident import Assignment, Resident, Setup
 
 STEPS = 8
-"""At least, of each of two trials. The first warms the process up, as happens once in a lane's life; the second is measured."""
+"""At least, of the trial that is measured; half as many of one before it warm the process up, as happens once in a lane's life."""
 MEASURED_S = 3.0
-"""How long the steps of the second shall take, where the trial is as long: the first steps of a small model are its slowest."""
+"""How long the measured steps shall take, where the trial is as long: the first steps of a small model are its slowest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class _Notes:
 
 
 def measure(config: SweepConfig, scenario: Scenario, data: PreparedData) -> Speed:
-    """Trains and evaluates in a process of its own; takes a worker's start, some seconds of steps and five evaluations.
+    """Trains and evaluates in a process of its own; takes a worker's start, some seconds of steps and four evaluations.
 
     Args:
         config: with `cluster` settled.
@@ -95,9 +95,9 @@ def _measure(config: SweepConfig, scenario: Scenario, data: PreparedData, tokens
         rows = len(resident.mixture(setup.config).rows)
         resident.evaluate_base()
         started = time.time()
-        warm = _trial(resident, notes, _cut_off(setup.config, rows, STEPS), "trial_0000")
+        warm = _trial(resident, notes, _cut_off(setup.config, rows, STEPS), "trial_0000", rungs=1)
         steps = max(STEPS, math.ceil(MEASURED_S * len(warm.steps) / sum(step.seconds for step in warm.steps)))
-        trial = _trial(resident, notes, _cut_off(setup.config, rows, steps), "trial_0001")
+        trial = _trial(resident, notes, _cut_off(setup.config, rows, steps), "trial_0001", rungs=2)
         trained_s = sum(step.seconds for step in trial.steps)
         return Speed(
             tokens_per_second=trial.steps[-1].tokens / trained_s,
@@ -119,10 +119,10 @@ class _Timed:
     """Of each rung, what its steps leave of its time; the first has the trial's entrance too, unless it is the only one."""
 
 
-def _trial(resident: Resident, notes: _Notes, config: SweepConfig, trial_id: str) -> _Timed:
-    """A trial up to its second rung."""
+def _trial(resident: Resident, notes: _Notes, config: SweepConfig, trial_id: str, *, rungs: int) -> _Timed:
+    """The first rungs of a trial."""
     notes.steps, rung_ends, started = [], [], time.perf_counter()
-    for rung in range(min(2, len(config.search.scheduler.rungs))):
+    for rung in range(min(rungs, len(config.search.scheduler.rungs))):
         before, begun = len(notes.steps), time.perf_counter()
         record = resident.run(Assignment(trial_id=trial_id, config=config, rung=rung))
         rung_ends.append(time.perf_counter() - begun - sum(step.seconds for step in notes.steps[before:]))
