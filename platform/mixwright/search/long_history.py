@@ -1,4 +1,4 @@
-"""TPE whose suggestion costs the same at trial 2,000 as at trial 400.
+"""TPE whose suggestion costs the same at trial 2,000 as at trial 300.
 
 What comes in: a study. What goes out: Optuna's TPE, which sees at most some hundred of the trials that have ended: the best, and
 an even spread of the others. TPE puts a kernel on every trial, asks all of them for every candidate, and sorts all of them first,
@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-SEEN, KEPT = 400, 250
+SEEN, KEPT = 300, 200
 """Ended trials at which some are let go, and how many then stay, half of them the best."""
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
