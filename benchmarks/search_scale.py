@@ -2,13 +2,16 @@
 
     python benchmarks/search_scale.py [--quick] [--json]
 
-2,000 trials of an objective that takes no time, on 16 simulated lanes: Ray Tune actors that answer at once. All else is what a
-sweep has: Ray Tune, the searcher with TPE over two keys and three objectives, ASHA with two rungs, a record a trial, and
-study.db. A machine whose lanes never wait shows as wall time what a trial costs beside its training.
+2,000 trials of an objective that takes no time, on 16 simulated lanes: Ray Tune actors that answer at once, once all of them
+have started. All else is what a sweep has: Ray Tune, the searcher with TPE over two keys and three objectives, ASHA with two
+rungs, a record a trial, TensorBoard and study.db. A machine whose lanes never wait shows as wall time what a trial costs beside its
+training.
 
 overhead_ms_per_trial        Wall time a trial over the last 100, Tune's own loop and actors included.
 overhead_ms_per_trial_early  The same over the trials from 100 to 200.
-own_ms_per_trial             Of the last 100: in our searcher, recorder and study alone. `own_ms_NAME` says in which.
+driver_ms_per_trial          Of the last 100: processor time of the driver with all its threads. Other load hardly moves it.
+own_ms_per_trial             Of the last 100: wall time in our searcher, recorder and study. `own_ms_NAME` says in which.
+tune_ms_per_trial            Of the last 100: all other wall time, Tune's and Ray's.
 total_exponent               Seconds of the whole run by those of its first half, as a power of two: 1 is linear.
 resume_seconds               From a run folder that a kill left with 16 trials under way to the first suggestion, imports aside.
 memory_growth_mib            What the driver holds more after the last trial than after 200: unique set size.
@@ -20,6 +23,7 @@ run_folder_mib               The run folder at the end, without what Ray wrote t
 from __future__ import annotations
 
 import math
+import os
 import sys
 import tempfile
 import threading
@@ -38,7 +42,7 @@ from ray import tune
 from mixwright.config import SweepConfig
 from mixwright.errors import run_job
 from mixwright.records import TrialRecord
-from mixwright.search import sweep
+from mixwright.search import schedulers, sweep
 from mixwright.search.board import Board
 from mixwright.search.cluster import connected
 from mixwright.search.searcher import StudyWriter, TrialSearch, take_up
@@ -63,7 +67,10 @@ PARTS: tuple[tuple[str, type, str], ...] = (
 class SimulatedLane(tune.Trainable):
     """Answers as a lane does, at once: a smooth surface with a little noise that hangs on the trial."""
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], started: Path, lanes: int) -> None:
+        """Each lane leaves a file in `started`; none answers before all have."""
+        self._started, self._lanes = started, lanes
+        (started / str(os.getpid())).touch()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -71,6 +78,9 @@ class SimulatedLane(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        while self._lanes > len(os.listdir(self._started)):
+            time.sleep(0.05)
+        self._lanes = 0
         share, rank = self._point["mixture.generic_fraction"], self._point["lora.rank"]
         noise = math.sin(12.9898 * share + 78.233 * rank) / 2
         self._rung += 1
@@ -114,6 +124,8 @@ class Watch:
     ended: list[TrialRecord] = field(default_factory=list)
     seconds: dict[int, float] = field(default_factory=dict)
     """Trials that had ended -> seconds since the start."""
+    driver_seconds: dict[int, float] = field(default_factory=dict)
+    """The same -> processor time of this process."""
     memory_mib: dict[int, float] = field(default_factory=dict)
     own: list[tuple[int, str, float]] = field(default_factory=list)
     """Trials that had ended, part, seconds: one for each call of ours."""
@@ -124,6 +136,11 @@ class Watch:
 
     def per_trial_ms(self, first: int, last: int) -> float:
         return 1000 * (self.at(last) - self.at(first)) / (last - first)
+
+    def driver_ms(self, first: int, last: int) -> float:
+        marks = sorted(self.driver_seconds)
+        start, end = (next(mark for mark in marks if mark >= number) for number in (first, last))
+        return 1000 * (self.driver_seconds[end] - self.driver_seconds[start]) / (last - first)
 
     def own_ms(self, part: str, first: int, last: int) -> float:
         return 1000 * sum(seconds for ended, name, seconds in self.own if name == part and first <= ended < last) / (last - first)
@@ -138,6 +155,7 @@ def watching(watch: Watch) -> Iterator[None]:
             count = len(watch.ended)
             if count not in watch.seconds:
                 watch.seconds[count] = time.perf_counter() - started
+                watch.driver_seconds[count] = time.process_time()
             if count % WINDOW == 0 and count not in watch.memory_mib:
                 watch.memory_mib[count] = process.memory_full_info().uss / 2**20
 
@@ -180,9 +198,11 @@ def run(folder: Path, trials: int, lanes: int) -> tuple[RunFolder, Watch]:
     config, watch = configuration(trials, lanes), Watch()
     opened = open_run(folder, config, resume=False)
     (folder / "trials").mkdir()
+    (folder / "started").mkdir()
+    lane = tune.with_parameters(SimulatedLane, started=folder / "started", lanes=lanes)
     file = StudyFile(study_place(folder, config.name, None), NAMES, distributions(config))
     with watching(watch), timing(watch):
-        sweep.run_trials(config, opened, NAMES, SimulatedLane, watch.ended, file, Board(watch.ended, trials))
+        sweep.run_trials(config, opened, NAMES, lane, watch.ended, file, Board(watch.ended, trials))
     file.close()
     states = {record.status for record in watch.ended}
     if len(watch.ended) != trials or states != {"complete", "stopped"}:
@@ -205,7 +225,7 @@ def take_up_again(folder: Path, config: SweepConfig) -> None:
     ended = opened.trials()
     file = StudyFile(study_place(folder, config.name, None), NAMES, distributions(config))
     take_up(file, ended, NAMES)
-    sweep._scheduler(config, ended)
+    schedulers.make(config, ended)
     TrialSearch(config, NAMES, file, evaluate_base=False, writes_later=True).suggest("first")
     file.close()
 
@@ -233,7 +253,9 @@ def figures(watch: Watch, trials: int, settled: int, resume_seconds: float, size
     return {
         "overhead_ms_per_trial": watch.per_trial_ms(last, trials),
         "overhead_ms_per_trial_early": watch.per_trial_ms(early, 2 * early),
+        "driver_ms_per_trial": watch.driver_ms(last, trials),
         "own_ms_per_trial": sum(own.values()),
+        "tune_ms_per_trial": watch.per_trial_ms(last, trials) - sum(own.values()),
         **{f"own_ms_{part}": value for part, value in own.items()},
         "total_exponent": math.log2((watch.at(trials) - watch.at(1)) / (watch.at(trials // 2) - watch.at(1))),
         "resume_seconds": resume_seconds,

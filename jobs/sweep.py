@@ -31,6 +31,7 @@ from mixwright.search.confirm import Judge, confirm, confirmed
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
+from mixwright.search.plots import write_plots
 from mixwright.search.progress import Stage
 from mixwright.search.resources import check_resources, settled_here
 from mixwright.search.study import check_storage
@@ -73,6 +74,7 @@ def main() -> int:
         run_all(config, scenario, run_dir, resume=arguments.resume, extend=arguments.extend)
     record = read_result(run_dir)
     assert record is not None
+    write_plots(run_dir)
     path = report.build(run_dir)
     print(f"\n{report.final_table(record)}\n\nreport: {path}")  # noqa: T201 - the table is the output
     return 0

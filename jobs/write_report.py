@@ -14,6 +14,8 @@ from pathlib import Path
 
 from mixwright import report
 from mixwright.errors import run_job
+from mixwright.search.plots import write_plots
+from mixwright.store.runs import TRIALS_FILE
 
 
 def main() -> int:
@@ -23,6 +25,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default: RUN_DIR/report or compare-NAMES)")
     arguments = parser.parse_args()
     if len(arguments.run_dirs) == 1:
+        if (arguments.run_dirs[0] / TRIALS_FILE).exists():
+            write_plots(arguments.run_dirs[0], arguments.out)
         path = report.build(arguments.run_dirs[0], arguments.out)
     else:
         path = report.compare(arguments.run_dirs, arguments.out)

@@ -21,6 +21,7 @@ from mixwright.config import SweepConfig, load_config
 from mixwright.data.prepare import prepare
 from mixwright.errors import HardwareError
 from mixwright.records import TrialRecord
+from mixwright.report.regressors import write_regressor_tables
 from mixwright.scenarios import load_scenario
 from mixwright.search import sweep
 from mixwright.search.cluster import connected
@@ -160,6 +161,11 @@ def test_conditions_and_constraints_hold_in_a_sweep_and_refused_draws_cost_no_tr
         assert trial.params["lora.rank"] <= 6
         assert ("lora.alpha" in trial.params) == trial.params["lora.use_rslora"]
         assert trial.params["mixture.task_weights.clarity"] + trial.params["mixture.task_weights.fluency"] == pytest.approx(1.0)
+    write_regressor_tables(tmp_path, result.trials)
+    for trial, line in zip(result.trials, (tmp_path / "ratios.csv").read_text().splitlines()[1:], strict=True):
+        rows = {task: trial.counts.get(task, 0) for task in ("clarity", "fluency")}
+        assert rows["clarity"] / sum(rows.values()) == pytest.approx(trial.params["mixture.task_weights.clarity"], abs=1 / 8)
+        assert sum(map(float, line.split(",")[1:])) == pytest.approx(1.0, abs=1e-5)
     trials = optuna.load_study(study_name="sweep", storage=run.study_url).get_trials()
     trained = {trial.trial_id for trial in result.trials}
     refused = [trial for trial in trials if trial.user_attrs.get("trial_id") not in trained]

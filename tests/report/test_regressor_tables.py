@@ -52,3 +52,21 @@ def test_without_complete_trials_the_tables_hold_their_header_alone(tmp_path: Pa
     assert write_regressor_tables(tmp_path, make_trials()[5:]) == 0
     assert (tmp_path / "ratios.csv").read_text(encoding="utf-8") == "index\n"
     assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == "index,seen,unseen,retention\n"
+
+
+def test_a_searched_simplex_and_conditional_keys_come_as_the_shares_that_were_trained_and_add_no_column(tmp_path: Path) -> None:
+    points = [
+        {"mixture.task_weights.fluency": 0.25, "mixture.task_weights.clarity": 0.75, "lora.use_rslora": True, "lora.alpha": 8},
+        {"mixture.task_weights.fluency": 0.0, "mixture.task_weights.clarity": 1.0, "lora.use_rslora": False},
+    ]
+    counts = [{"generic": 20, "fluency": 20, "clarity": 60}, {"generic": 20, "clarity": 80}]
+    trials = [
+        dataclasses.replace(trial, params=point, counts=count)
+        for trial, point, count in zip(make_trials(), points, counts, strict=False)
+    ]
+    assert write_regressor_tables(tmp_path, trials) == 2
+    assert rows(tmp_path / "ratios.csv") == [
+        {"index": "0", "generic": "0.200000", "fluency": "0.200000", "clarity": "0.600000"},
+        {"index": "1", "generic": "0.200000", "fluency": "0.000000", "clarity": "0.800000"},
+    ]
+    assert {"lora.alpha", "mixture.task_weights.fluency"}.isdisjoint(rows(tmp_path / "metrics.csv")[0])

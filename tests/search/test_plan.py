@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import optuna
 import pytest
 from tests.cluster.small_space import write_space
 
@@ -91,5 +93,7 @@ def test_a_measured_plan_is_within_30_percent_of_what_happens(tiny_model: Path, 
     steps = [json.loads(line) for path in run.path.glob("trials/*/metrics.jsonl") for line in path.read_text().splitlines()]
     assert sum(trial.rungs[-1].tokens for trial in trials) == pytest.approx(planned.expected_tokens, rel=0.3)
     assert max(step["memory_gib"] for step in steps) == pytest.approx(planned.memory_gib, rel=0.3)
-    took_s = sum(trial.rungs[-1].seconds + (trial.switch_seconds or 0.0) for trial in trials)
-    assert took_s == pytest.approx(planned.trial_hours * 3600, rel=0.3)
+    # By the study's clock, Tune's part included; the first trial waits for its lane to start, which the plan counts apart.
+    study = optuna.load_study(study_name="sweep", storage=run.study_url)
+    took_s = fmean(trial.duration.total_seconds() for trial in study.trials[1:] if trial.duration)
+    assert took_s == pytest.approx(planned.trial_hours * 3600 / planned.trials, rel=0.3)

@@ -90,5 +90,7 @@ def _prepare_environment() -> None:
     # Tune's CSV, JSON and TensorBoard files repeat trials.jsonl, and a lane would wait for them between two trials.
     logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it misses those files
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Tune's own state of the search, which it writes again whole, grows with the trials, and nobody reads it.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # interruption.py has its own, for SIGTERM too
     use_own_compiler()

@@ -16,7 +16,6 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from mixwright.config import SweepConfig
@@ -30,6 +29,7 @@ from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
 from mixwright.search.objective import Choice, complete
 from mixwright.search.progress import Stage
+from mixwright.search.schedulers import InOrder
 from mixwright.search.space import distributions, drawn
 from mixwright.search.surface.answer import FEWEST_TRIALS, predicted_at, surface_of
 from mixwright.search.surface.axes import SEED_KEY, axes_of
@@ -169,7 +169,7 @@ def _run(config: SweepConfig, setup: Setup, run: RunFolder, left: Sequence[Trial
     told = trackers(config.tracking, config.name, run.path)
     ended: list[TrialRecord] = []
     recorder = TrialRecorder(folder, config, ended, told, Board(ended, len(left)))
-    scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
+    scheduler = InOrder()  # type: ignore[no-untyped-call]
     stage = Stage(
         f"confirming ({len(left)} trials with fresh seeds)",
         done=lambda: len(ended),

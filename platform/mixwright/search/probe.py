@@ -8,8 +8,8 @@ worker's.
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
-import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -28,7 +28,9 @@ from mixwright.train.reporter import StepReport
 from mixwright.train.resident import Assignment, Resident, Setup
 
 STEPS = 8
-"""Of each of two trials. The first warms the process up, as happens once in a lane's life; the second is measured."""
+"""At least, of the trial that is measured; half as many of one before it warm the process up, as happens once in a lane's life."""
+MEASURED_S = 3.0
+"""How long the measured steps shall take, where the trial is as long: the first steps of a small model are its slowest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +39,9 @@ class Speed:
 
     tokens_per_second: float
     evaluation_s: float
-    """One dev evaluation of a trial."""
+    """What a rung takes beside its steps: a dev evaluation and a checkpoint."""
     switch_s: float
-    """From one trial to the next: adapter and optimiser made, checkpoint and adapter saved."""
+    """From one trial to the next: the old adapter and optimiser off, the new ones made."""
     start_s: float
     """From a fresh process to a base model that is loaded and evaluated; once a lane."""
     memory_gib: float
@@ -60,7 +62,7 @@ class _Notes:
 
 
 def measure(config: SweepConfig, scenario: Scenario, data: PreparedData) -> Speed:
-    """Trains and evaluates in a process of its own; takes a worker's start, some steps and two evaluations.
+    """Trains and evaluates in a process of its own; takes a worker's start, some seconds of steps and four evaluations.
 
     Args:
         config: with `cluster` settled.
@@ -90,26 +92,50 @@ def _measure(config: SweepConfig, scenario: Scenario, data: PreparedData, tokens
             peak_flops=choices.peak_flops,
         )
         resident = Resident(setup, device, notes)
-        config = _cut_off(setup.config, len(resident.mixture(setup.config).rows))
+        rows = len(resident.mixture(setup.config).rows)
         resident.evaluate_base()
         started = time.time()
-        resident.run(Assignment(trial_id="trial_0000", config=config, rung=0))
-        begun, notes.steps = time.time(), []
-        record = resident.run(Assignment(trial_id="trial_0001", config=config, rung=0))
-        switch_s = time.time() - begun - record.seconds
-        warm = notes.steps
+        warm = _trial(resident, notes, _cut_off(setup.config, rows, STEPS), "trial_0000", rungs=1)
+        steps = max(STEPS, math.ceil(MEASURED_S * len(warm.steps) / sum(step.seconds for step in warm.steps)))
+        trial = _trial(resident, notes, _cut_off(setup.config, rows, steps), "trial_0001", rungs=2)
+        trained_s = sum(step.seconds for step in trial.steps)
         return Speed(
-            tokens_per_second=statistics.median(step.tokens_per_second for step in warm),
-            evaluation_s=record.seconds - sum(step.seconds for step in warm),
-            switch_s=max(0.0, switch_s),
+            tokens_per_second=trial.steps[-1].tokens / trained_s,
+            evaluation_s=trial.rung_ends_s[-1],
+            switch_s=max(0.0, trial.wall_s - trained_s - len(trial.rung_ends_s) * trial.rung_ends_s[-1]),
             start_s=started - asked_at,
-            memory_gib=max(step.memory_gib for step in warm),
-            steps=len(warm),
+            memory_gib=max(step.memory_gib for step in trial.steps),
+            steps=len(trial.steps),
         )
 
 
-def _cut_off(config: SweepConfig, rows: int) -> SweepConfig:
-    """The trial with its first rung after some steps; its rates and rows are those of the whole."""
+@dataclass(frozen=True, kw_only=True)
+class _Timed:
+    """A trial that was run, or its beginning."""
+
+    steps: list[StepReport]
+    wall_s: float
+    rung_ends_s: list[float]
+    """Of each rung, what its steps leave of its time; the first has the trial's entrance too, unless it is the only one."""
+
+
+def _trial(resident: Resident, notes: _Notes, config: SweepConfig, trial_id: str, *, rungs: int) -> _Timed:
+    """The first rungs of a trial."""
+    notes.steps, rung_ends, started = [], [], time.perf_counter()
+    for rung in range(min(rungs, len(config.search.scheduler.rungs))):
+        before, begun = len(notes.steps), time.perf_counter()
+        record = resident.run(Assignment(trial_id=trial_id, config=config, rung=rung))
+        rung_ends.append(time.perf_counter() - begun - sum(step.seconds for step in notes.steps[before:]))
+    if len(rung_ends) == 1:
+        rung_ends = [record.seconds - sum(step.seconds for step in notes.steps)]
+    return _Timed(steps=notes.steps, wall_s=time.perf_counter() - started, rung_ends_s=rung_ends)
+
+
+def _cut_off(config: SweepConfig, rows: int, steps: int) -> SweepConfig:
+    """The trial with two rungs within so many steps; its rates and rows are those of the whole."""
     total = batches.steps_in(rows, config.train.micro_batch_size * config.train.gradient_accumulation)
-    scheduler = config.search.scheduler.model_copy(update={"rungs": (min(1.0, STEPS / total), 1.0) if total > STEPS else (1.0,)})
+    steps = min(steps, total)
+    ends = (0.5 * steps / total, steps / total) if steps > 1 else (steps / total,)
+    rungs = ends if steps == total else (*ends, 1.0)
+    scheduler = config.search.scheduler.model_copy(update={"rungs": rungs})
     return config.model_copy(update={"search": config.search.model_copy(update={"scheduler": scheduler})})

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mixwright.config import SearchConfig
 from mixwright.errors import RunError
+from mixwright.search.long_history import LongHistoryTPE
 from mixwright.search.space import Space
 from mixwright.search.surface import SurfaceSampler
 
@@ -47,7 +48,7 @@ def make(search: SearchConfig, space: Space, known_trials: int) -> optuna.sample
 def _tpe(needs: Needs) -> optuna.samplers.BaseSampler:
     """Knows of running trials (constant liar). Keys that come with conditions are modelled group by group."""
     has_conditions = any(spec.when for spec in needs.space.points.parameters.values())
-    return optuna.samplers.TPESampler(
+    return LongHistoryTPE(
         seed=needs.seed, n_startup_trials=needs.search.startup_trials, constant_liar=True, multivariate=True, group=has_conditions
     )
 

@@ -40,8 +40,9 @@ from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY
 SAMPLER_DRAWS = 8
 """Draws of the sampler that the constraints may refuse before chance takes its place for one trial."""
 RANDOM_DRAWS = 2000
-BEHIND_S = 0.25
-"""How long the study on disk may lack something: longer than a lane takes to switch trials, which then does not wait for it."""
+BEHIND_S = 1.0
+"""How long the study on disk may lack something: longer than a lane takes to switch trials, which then does not wait for it, and
+longer than the shortest trials last, which are then written once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,15 +19,16 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from mixwright.config import SchedulerConfig, SweepConfig
+from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
 from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, to_json
 from mixwright.scenarios import Scenario
+from mixwright.search import schedulers
 from mixwright.search.board import Board
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
@@ -39,7 +40,6 @@ from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, sugg
 from mixwright.search.space import distributions
 from mixwright.search.study import StudyFile
 from mixwright.search.tracking import Trackers, trackers
-from mixwright.search_config import SCALAR
 from mixwright.store.runs import RunFolder
 from mixwright.store.studies import study_place
 from mixwright.train import batches
@@ -193,7 +193,7 @@ def run_trials(
         limits=limits,
         base=lambda: base_values(run.path),
     )
-    scheduler = _scheduler(config, ended)
+    scheduler = schedulers.make(config, ended)
     remaining = config.search.trials - len(ended)
     told = trackers(config.tracking, config.name, run.path)
     with interruptible() as interruption:
@@ -247,53 +247,6 @@ def tuner(
 
 def _trial_name(trial: Any) -> str:
     return str(trial.config.get(TRIAL_KEY, trial.trial_id))
-
-
-def _scheduler(config: SweepConfig, ended: list[TrialRecord]) -> TrialScheduler:
-    """Stops trials at our rungs, told of those that ended before a kill so that it goes on as it was."""
-    settings = config.search.scheduler
-    if settings.kind == "none" or len(settings.rungs) == 1:
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
-    factor = settings.reduction_factor
-    scheduler = _median_rule(settings) if settings.kind == "median" else _halving(settings)
-    controller: Any = None  # the two calls below never look at it
-    for record in ended:
-        stand_in: Any = _Ended(record.trial_id)
-        scheduler.on_trial_add(controller, stand_in)
-        for index, rung in enumerate(record.rungs):
-            scalar = config.search.objective.scalar(to_json(rung.objectives))
-            scheduler.on_trial_result(controller, stand_in, {"halving_time": factor**index, SCALAR: scalar})
-    return scheduler
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """Stands for a trial of Tune's that ended in another process."""
-
-    trial_id: str
-
-
-def _halving(settings: SchedulerConfig) -> TrialScheduler:
-    """ASHA spaces its rungs by powers of the factor; ours stand where the configuration puts them, so their index is the time."""
-    return ASHAScheduler(
-        time_attr="halving_time",
-        metric=SCALAR,
-        mode="max",
-        grace_period=1,
-        reduction_factor=settings.reduction_factor,
-        max_t=settings.reduction_factor ** (len(settings.rungs) - 1),  # type: ignore[arg-type]
-    )
-
-
-def _median_rule(settings: SchedulerConfig) -> TrialScheduler:
-    return MedianStoppingRule(
-        time_attr="halving_time",
-        metric=SCALAR,
-        mode="max",
-        grace_period=1,
-        min_samples_required=settings.min_trials,
-        min_time_slice=math.inf,  # type: ignore[arg-type] # never pauses a trial to let others catch up: its lane would switch
-    )
 
 
 def measured_choices(config: SweepConfig, data: PreparedData) -> Choices:
