@@ -27,7 +27,7 @@ from mixwright.settings import read_value
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, open_run
 from mixwright.train import process, workers
 from mixwright.train.choices import choose, rough_tokens
-from mixwright.train.reporter import BASE_FILE, FolderReporter, rung_line, trial_folder
+from mixwright.train.reporter import BASE_FILE, FolderReporter, learned_rows, rung_line, trial_folder
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup, drop_checkpoint
 
 logger = logging.getLogger("mixwright.fine_tune")
@@ -148,9 +148,6 @@ def _keep(run: RunFolder, config: SweepConfig, rungs: Sequence[RungRecord]) -> N
     """The adapter under its name, then the record, which says that the run is complete; the checkpoint goes."""
     if config.model.tuning != "none":
         run.keep_adapter(trial_folder(run.path, POINT) / "adapter", ADAPTER)
-        counts = json.loads((trial_folder(run.path, POINT) / "mixture.json").read_text(encoding="utf-8"))["counts"]
-    else:
-        counts = {}
     run.append_trial(
         TrialRecord(
             trial_id=POINT,
@@ -158,7 +155,7 @@ def _keep(run: RunFolder, config: SweepConfig, rungs: Sequence[RungRecord]) -> N
             status="complete",
             params={},
             rungs=tuple(rungs),
-            counts=counts,
+            **learned_rows(trial_folder(run.path, POINT)),
             adapter=config.model.adapter or f"adapters/{ADAPTER}",
             decoding=config.evaluation.decoding.record(config.evaluation.max_new_tokens),
         )

@@ -82,6 +82,25 @@ def test_overrides_are_checked_like_the_file(tmp_path: Path) -> None:
     assert "must read key=value" in problem(tmp_path, "name: x\n", "train.zero_stage")
 
 
+def test_a_space_that_extends_another_takes_over_what_it_does_not_say_itself(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "name: base\nquestion: what?\nscenario: own.yaml\nmixture: {size: 300, epochs: 2}\n"
+        "search: {trials: 4, seed: 5, parameters: {lora.rank: {choices: [4, 8]}, mixture.epochs: {low: 1, high: 3}}}\n"
+    )
+    (tmp_path / "below").mkdir()
+    own = "name: own\nextends: ../base.yaml\nmixture: {size: 60}\nsearch: {trials: 2, parameters: {lora.rank: {choices: [16]}}}\n"
+    config = load_config(write(tmp_path / "below", own), ["mixture.epochs=4"])
+    assert (config.name, config.question, config.scenario) == ("own", "what?", str(tmp_path / "own.yaml"))
+    assert (config.mixture.size, config.mixture.epochs) == (60, 4)
+    assert (config.search.trials, config.search.seed, [*config.search.parameters]) == (2, 5, ["lora.rank"])
+
+
+def test_a_space_that_extends_itself_or_nothing_that_is_there_is_refused(tmp_path: Path) -> None:
+    assert "extends space.yaml, which extends it in turn" in problem(tmp_path, "name: x\nextends: space.yaml\n")
+    assert f"{tmp_path}/other.yaml: no such file" in problem(tmp_path, "name: x\nextends: other.yaml\n")
+    assert "extends must be the path of another search space, got 3" in problem(tmp_path, "name: x\nextends: 3\n")
+
+
 def test_a_trial_s_values_are_validated_and_whole_floats_become_ints() -> None:
     config = SweepConfig(name="x")
     assert config.with_values({"lora.rank": 8.0}).lora.rank == 8

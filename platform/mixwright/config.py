@@ -122,6 +122,14 @@ class MixtureConfig(Settings):
     """Times that the mixture is learned, each in an order of its own; what `size` counts is one of them."""
     max_repeats: Annotated[float, Field(ge=1.0)] = 1.0
     """A source too small is repeated up to this many times; beyond it the mixture is refused."""
+    noise: Fraction = 0.0
+    """Share of the scenario's rows that are learned with the response of another row of their task. More noise is the same noise
+    and more; generic rows and rows of evaluation stay as they are."""
+    min_overlap: Fraction = 0.0
+    """Scenario rows are left out, wrong ones too, where a smaller share of the response's tokens stands in the prompt; others take
+    their place. 0: no filter."""
+    distinct_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the scenario's rows that are different ones; the rest of the budget repeats them."""
 
     @field_validator("task_weights")
     @classmethod
@@ -460,12 +468,13 @@ def _as_declared(tree: dict[str, Any], key: str, value: Any) -> Any:
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     """Loads a search space and applies `key=value` overrides (values are YAML).
 
+    `extends: OTHER.yaml`, counted from the file's folder, takes over another space. What the file gives itself takes the place of
+    it: in a section key by key, and a key's value (all of `search.parameters`, say) as a whole.
+
     Raises:
         ConfigError: the file cannot be read, or breaks rules; every problem is listed.
     """
-    tree = load_yaml(path)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(tree).__name__}")
+    tree = _tree(path)
     for override in overrides:
         key, value = read_value("--set", override)
         node = tree
@@ -480,6 +489,25 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     if problems := [*config.ignored()] or [*invalid_points(config)]:
         raise ConfigError(f"{path}: " + "\n".join(problems))
     return config
+
+
+def _tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a search space says, on top of the one that it extends."""
+    tree = load_yaml(path)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(tree).__name__}")
+    _make_paths_absolute(tree, path.parent)
+    extended = tree.pop("extends", None)
+    if extended is None:
+        return tree
+    if not isinstance(extended, str):
+        raise ConfigError(f"{path}: extends must be the path of another search space, got {extended!r}")
+    other, here = (path.parent / extended).resolve(), (*below, path.resolve())
+    if other in here:
+        raise ConfigError(f"{path}: extends {extended}, which extends it in turn; remove one of the two lines")
+    base = _tree(other, here)
+    sections = [key for key, value in tree.items() if isinstance(value, dict) and isinstance(base.get(key), dict)]
+    return {**base, **tree, **{key: base[key] | tree[key] for key in sections}}
 
 
 def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:

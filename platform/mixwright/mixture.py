@@ -15,23 +15,14 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple
 
 from mixwright.config import MixtureConfig
 from mixwright.errors import ConfigError, MixtureError, did_you_mean
+from mixwright.quality import Contents, R, Row, Sifted, distinct_rows, sifted
 from mixwright.records import GENERIC
-
-
-class Row(Protocol):
-    """What a mixture asks of a training row: an `Example` has it, and so has the name of one."""
-
-    @property
-    def id(self) -> str: ...
-
-
-R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +34,10 @@ class Mixture(Generic[R]):
     """Rows by task, `generic` included, repeats and epochs counted."""
     distinct: dict[str, int]
     """Different rows by task; below `counts` where a source was repeated."""
+    noised: dict[str, int] = field(default_factory=dict)
+    """Of `counts`, those with a wrong response, by task; empty without `noise`."""
+    filtered: dict[str, int] = field(default_factory=dict)
+    """Rows of each task's pool that `min_overlap` left out; empty without it."""
 
     @property
     def generic_fraction(self) -> float:
@@ -132,12 +127,23 @@ def build_mixture(
 class RankedPools(Generic[R]):
     """Pools that keep their nested orders, so that the mixtures of many trials rank each pool once."""
 
-    def __init__(self, pools: Mapping[str, Sequence[R]], token_count: Callable[[R], int] | None = None) -> None:
-        """Takes what `build_mixture` takes; the pools and what `token_count` says of their rows must stay as they are."""
+    def __init__(
+        self,
+        pools: Mapping[str, Sequence[R]],
+        token_count: Callable[[R], int] | None = None,
+        contents: Contents[R] | None = None,
+    ) -> None:
+        """Takes what `build_mixture` takes; the pools and what is said of their rows must stay as they are.
+
+        Args:
+            contents: needed where `noise` or `min_overlap` is asked for.
+        """
         self._pools = pools
         self._token_count = token_count
+        self._contents = contents
         self._orders: dict[tuple[str, int], list[R]] = {}
-        self._totals: dict[tuple[str, int], list[int]] = {}
+        self._sifted: dict[str, tuple[_Quality, Sifted[R]]] = {}
+        self._totals: dict[str, tuple[_Quality, list[int]]] = {}
 
     def mixture(
         self, config: MixtureConfig, trained_tasks: Sequence[str], *, seed: int, order_seed: int | None = None
@@ -145,32 +151,72 @@ class RankedPools(Generic[R]):
         """The rows of one trial; arguments and errors as in `build_mixture`."""
         shares = {task: share * (1.0 - config.generic_fraction) for task, share in task_shares(config, trained_tasks).items()}
         shares[GENERIC] = config.generic_fraction
-        ranked = {task: self._ranked(task, seed) for task, share in shares.items() if share > 0}
+        sifts = {task: self._sift(task, config, seed) for task, share in shares.items() if share > 0}
+        whole = {task: sift.rows for task, sift in sifts.items()}
         if config.budget == "tokens":
-            counts = _counts_within_tokens(config, shares, {task: self._token_totals(task, seed) for task in ranked})
+            counts = _counts_within_tokens(config, shares, {task: self._token_totals(task, config, seed) for task in whole})
         else:
             counts = _counts(config, shares)
-        _check_supply(counts, ranked, config)
+        _check_supply(counts, whole, config)
+        ranked = {task: rows[: _distinct(task, counts[task], len(rows), config)] for task, rows in whole.items()}
         first = seed if order_seed is None else order_seed
         orders = [first, *(_order_of_epoch(first, epoch) for epoch in range(1, config.epochs))]
+        rows = tuple(itertools.chain.from_iterable(_spread(counts, ranked, seed, order) for order in orders))
         return Mixture(
-            rows=tuple(itertools.chain.from_iterable(_spread(counts, ranked, seed, order) for order in orders)),
+            rows=rows,
             counts={task: count * config.epochs for task, count in counts.items()},
             distinct={task: min(count, len(ranked.get(task, ()))) for task, count in counts.items()},
+            noised={task: _noised(counts[task], ranked[task], sift) * config.epochs for task, sift in sifts.items() if sift.noised},
+            filtered={task: sift.filtered for task, sift in sifts.items() if sift.filtered},
         )
+
+    def _sift(self, task: str, config: MixtureConfig, seed: int) -> Sifted[R]:
+        """The task's rows in their nested order, as they are learned; of the last quality that was asked for."""
+        if task == GENERIC:
+            return Sifted(rows=self._ranked(task, seed))
+        quality = _quality(task, config, seed)
+        if task not in self._sifted or self._sifted[task][0] != quality:
+            self._sifted[task] = quality, sifted(self._ranked(task, seed), config, self._contents)
+        return self._sifted[task][1]
 
     def _ranked(self, task: str, seed: int) -> list[R]:
         if (task, seed) not in self._orders:
             self._orders[task, seed] = _ranked(self._pools.get(task, ()), task, seed)
         return self._orders[task, seed]
 
-    def _token_totals(self, task: str, seed: int) -> list[int]:
+    def _token_totals(self, task: str, config: MixtureConfig, seed: int) -> list[int]:
         """Tokens of the first 0, 1, 2, ... rows of the ranked pool."""
         if self._token_count is None:
             raise MixtureError("budget: tokens needs the tokenizer to count with; this is a fault of the caller")
-        if (task, seed) not in self._totals:
-            self._totals[task, seed] = list(itertools.accumulate(map(self._token_count, self._ranked(task, seed)), initial=0))
-        return self._totals[task, seed]
+        quality = _quality(task, config, seed)
+        if task not in self._totals or self._totals[task][0] != quality:
+            rows = self._sift(task, config, seed).rows
+            self._totals[task] = quality, list(itertools.accumulate(map(self._token_count, rows), initial=0))
+        return self._totals[task][1]
+
+
+class _Quality(NamedTuple):
+    """All that a task's rows hang on, as they are learned."""
+
+    seed: int
+    noise: float
+    min_overlap: float
+
+
+def _quality(task: str, config: MixtureConfig, seed: int) -> _Quality:
+    return _Quality(seed, 0.0, 0.0) if task == GENERIC else _Quality(seed, config.noise, config.min_overlap)
+
+
+def _distinct(task: str, count: int, there: int, config: MixtureConfig) -> int:
+    """How many different rows the task's `count` rows are."""
+    return distinct_rows(count, there, 1.0 if task == GENERIC else config.distinct_fraction)
+
+
+def _noised(count: int, ranked: Sequence[R], sift: Sifted[R]) -> int:
+    """Those of a task's rows that have a wrong response, repeats counted."""
+    rounds, rest = divmod(count, max(1, len(ranked)))
+    wrong = [row.id in sift.noised for row in ranked]
+    return rounds * sum(wrong) + sum(wrong[:rest])
 
 
 def _counts(config: MixtureConfig, shares: Mapping[str, float]) -> dict[str, int]:
@@ -194,8 +240,9 @@ def _counts_within_tokens(
         total = 0
         for task, count in exact_counts(rows, shares).items():
             if count and len(totals[task]) > 1:  # an empty pool is told apart by _check_supply
-                rounds, rest = divmod(count, len(totals[task]) - 1)
-                total += rounds * totals[task][-1] + totals[task][rest]
+                distinct = _distinct(task, count, len(totals[task]) - 1, config)
+                rounds, rest = divmod(count, distinct)
+                total += rounds * totals[task][distinct] + totals[task][rest]
         return total
 
     low, high = 0, 1
@@ -214,10 +261,11 @@ def _counts_within_tokens(
 def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Row]], config: MixtureConfig) -> None:
     """Refuses counts beyond what the pools hold at max_repeats, and says which size would fit."""
     supply = {task: math.floor(len(ranked.get(task, ())) * config.max_repeats) for task in counts}
-    short = [task for task, count in counts.items() if count > supply[task]]
+    short = [task for task, count in counts.items() if count > supply[task] and not _repeats_suffice(task, count, ranked, config)]
     if not short:
         return
-    lines = [f"{task} needs {counts[task]} rows and has {len(ranked.get(task, ()))}" for task in short]
+    filtered = f" of min_overlap {config.min_overlap:g}" if config.min_overlap else ""
+    lines = [f"{task} needs {counts[task]} rows and has {len(ranked.get(task, ()))}{filtered}" for task in short]
     scale = min(Fraction(supply[task], counts[task]) for task in short)
     fitting = math.floor(config.size * scale)
     repeats = max(counts[task] / max(1, len(ranked.get(task, ()))) for task in short)
@@ -225,6 +273,12 @@ def _check_supply(counts: Mapping[str, int], ranked: Mapping[str, Sequence[Row]]
     if all(ranked.get(task) for task in short):
         way_out += f", or mixture.max_repeats to at least {math.ceil(repeats * 100) / 100:g}"
     raise MixtureError(f"mixture: {'; '.join(lines)} (repeated at most {config.max_repeats:g} times); {way_out}")
+
+
+def _repeats_suffice(task: str, count: int, ranked: Mapping[str, Sequence[Row]], config: MixtureConfig) -> bool:
+    """Whether the different rows that are asked for are there, where distinct_fraction asks for repeats."""
+    fraction = 1.0 if task == GENERIC else config.distinct_fraction
+    return distinct_rows(count, count, fraction) <= len(ranked.get(task, ()))
 
 
 def _order_of_epoch(seed: int, epoch: int) -> int:

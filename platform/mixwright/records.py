@@ -32,7 +32,7 @@ HUMAN = "human"
 """Systems that stand in every table beside the tuned ones: the model as it is, the input handed back, and, where rows have several
 references, each reference scored against the others (against one reference fewer than the systems, which costs it points)."""
 
-MetricName = Literal["errant_f0.5", "gleu", "sari"]
+MetricName = Literal["errant_f0.5", "gleu", "sari", "exact_match"]
 METRIC_NAMES: tuple[str, ...] = typing.get_args(MetricName)
 
 Split = Literal["train", "dev", "test"]
@@ -80,7 +80,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One metric of one system on one task. Scores of F0.5, GLEU and SARI stand on a scale of 0 to 100."""
+    """One metric of one system on one task. All metrics stand on a scale of 0 to 100."""
 
     task: str
     metric: str
@@ -182,6 +182,10 @@ class TrialRecord:
     rungs: tuple[RungRecord, ...]
     counts: dict[str, int] = field(default_factory=dict)
     """Training examples of the whole budget, by task."""
+    distinct: dict[str, int] = field(default_factory=dict)
+    """Different rows among them."""
+    noised: dict[str, int] = field(default_factory=dict)
+    """Those of `counts` that had another row's response (`mixture.noise`); empty without noise."""
     cause: str = ""
     adapter: str = ""
     """Folder of the adapter, relative to the run folder; absolute where an existing one was taken, empty where none was saved."""

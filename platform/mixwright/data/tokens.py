@@ -55,6 +55,8 @@ class RowName(NamedTuple):
 
     task: str
     id: str
+    response_of: str = ""
+    """Id of the row of the same task whose response it is learned with; empty: its own."""
 
 
 class TokenTable:
@@ -74,12 +76,41 @@ class TokenTable:
         """The row as the model sees it; its token ids are a view into the table."""
         number = self._numbers[row.task][row.id]
         ids = self._token_ids[self._starts[number] : self._starts[number + 1]]
-        return Rendered(token_ids=ids, prompt_length=self._prompt_lengths[number])
+        prompt_length = self._prompt_lengths[number]
+        if isinstance(row, RowName) and row.response_of:
+            return Rendered(token_ids=(*ids[:prompt_length], *self._response(row)), prompt_length=prompt_length)
+        return Rendered(token_ids=ids, prompt_length=prompt_length)
 
     def token_count(self, row: RowName | Example) -> int:
         """Tokens that go through the model; 0 where the row is left out."""
         number = self._numbers[row.task][row.id]
+        if isinstance(row, RowName) and row.response_of:
+            return self._prompt_lengths[number] + len(self._response(row))
         return self._starts[number + 1] - self._starts[number]
+
+    def with_response_of(self, row: RowName, other: RowName) -> RowName | None:
+        """As in `quality.Contents`; no longer than the longest row that is learned. Prompt and response are tokenised apart, so
+        that the tokens are those of the texts."""
+        wrong = row._replace(response_of=other.id)
+        if self._response(wrong) == self._response(row) or self.token_count(wrong) > self._longest:
+            return None
+        return wrong
+
+    def overlap(self, row: RowName) -> float:
+        """Share of the response's tokens, the end token left out, that stand in the prompt; 0 for an empty response."""
+        number = self._numbers[row.task][row.id]
+        start, response = self._starts[number], self._response(row)[:-1]
+        prompt = set(self._token_ids[start : start + self._prompt_lengths[number]])
+        return sum(token in prompt for token in response) / max(1, len(response))
+
+    def _response(self, row: RowName) -> memoryview:
+        number = self._numbers[row.task][row.response_of or row.id]
+        return self._token_ids[self._starts[number] + self._prompt_lengths[number] : self._starts[number + 1]]
+
+    @functools.cached_property
+    def _longest(self) -> int:
+        """Tokens of the longest row that is not left out."""
+        return int(self._kept_lengths.max(initial=0))
 
     def lengths(self, task: str) -> list[int]:
         """Tokens of each of the task's rows, before any cut."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from mixwright.errors import ConfigError, did_you_mean
 from mixwright.evaluate.edits import EditF
+from mixwright.evaluate.exact import ExactMatch
 from mixwright.evaluate.gleu import Gleu
 from mixwright.evaluate.ngrams import FloatArray
 from mixwright.evaluate.sari import Sari
@@ -47,7 +48,7 @@ class Metric(Protocol):
         """Scores of summed statistics; (..., k) to (...). Resampling needs no more than this."""
 
 
-METRICS: dict[str, Callable[[], Metric]] = {"errant_f0.5": EditF, "gleu": Gleu, "sari": Sari}
+METRICS: dict[str, Callable[[], Metric]] = {"errant_f0.5": EditF, "gleu": Gleu, "sari": Sari, "exact_match": ExactMatch}
 
 
 def make_metric(name: str) -> Metric:

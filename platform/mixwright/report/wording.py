@@ -25,7 +25,7 @@ _KEY_LABELS = {
     "mixture.size": "mixture size",
 }
 _SYSTEM_LABELS = {BASE: "Base", COPY: "Copy of input", HUMAN: "Human", "best": "Best adapter"}
-_METRIC_LABELS = {"errant_f0.5": "ERRANT F0.5", "gleu": "GLEU", "sari": "SARI"}
+_METRIC_LABELS = {"errant_f0.5": "ERRANT F0.5", "gleu": "GLEU", "sari": "SARI", "exact_match": "exact match"}
 
 
 def finite(value: float | None) -> float | None:

@@ -16,10 +16,10 @@ from typing import Any
 from mixwright import models
 from mixwright.config import MAX_NEW_TOKENS, SimplexSpec, SweepConfig, ends
 from mixwright.data.prepare import PreparedData, prepare, tokenize
+from mixwright.data.tokens import RowName
 from mixwright.errors import ConfigError, MixtureError
 from mixwright.evaluate.runner import evaluation_rows
 from mixwright.mixture import Mixture, RankedPools
-from mixwright.records import Example
 from mixwright.scenarios import Scenario
 from mixwright.search import probe
 from mixwright.search.resources import lane_count, settled, this_machine
@@ -87,14 +87,14 @@ def _corners_of(key: str, spec: Spec) -> list[dict[str, Any]]:
     return [*own, {}] if spec.when else own
 
 
-def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture[Example]]:
+def corner_mixtures(config: SweepConfig, scenario: Scenario, data: PreparedData) -> list[Mixture[RowName]]:
     """The mixtures of tokenised data at the corners of the searched space; what fits there fits in between.
 
     Raises:
         MixtureError: a corner asks for more than the data holds; the message names the corner.
     """
     assert data.tokens is not None, "rows are tokenised before they are mixed"
-    pools = RankedPools(data.train, data.tokens.token_count)
+    pools = RankedPools(data.tokens.names(), data.tokens.token_count, data.tokens)
     mixtures = []
     for corner in corners(config):
         try:

@@ -47,7 +47,7 @@ from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
 from mixwright.train.lane import TRIAL_KEY, Lane, Warden
 from mixwright.train.precision import PrecisionChoice
-from mixwright.train.reporter import BASE_FILE, rung_line, trial_folder
+from mixwright.train.reporter import BASE_FILE, learned_rows, rung_line, trial_folder
 from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -373,7 +373,7 @@ class TrialRecorder(tune.Callback):
             status="failed" if cause else "complete" if complete else "stopped",
             params=params,
             rungs=rungs,
-            counts=_counts(folder),
+            **learned_rows(folder),
             cause=cause,
             adapter=self._adapter(folder) if complete else "",
             decoding=evaluation.decoding.record(evaluation.max_new_tokens),
@@ -401,11 +401,3 @@ def describe(params: dict[str, Any]) -> str:
         for key, value in params.items()
     )
     return ", ".join(shown) or "no searched keys"
-
-
-def _counts(folder: Any) -> dict[str, int]:
-    try:
-        counts: dict[str, int] = json.loads((folder / "mixture.json").read_text(encoding="utf-8"))["counts"]
-    except FileNotFoundError:
-        return {}
-    return counts

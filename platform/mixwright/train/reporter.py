@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mixwright.records import RungRecord, append_line
 from mixwright.train import hardware, workers
@@ -23,6 +23,8 @@ from mixwright.train.flops import ModelFlops
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
+MIXTURE_FILE = "mixture.json"
+"""The counts of what a trial learns."""
 ROWS_FILE = "rows.json"
 """Of a trial that ran its whole budget: by trained task, what each dev row adds to the score."""
 BASE_FILE = Path("trials") / "base.json"
@@ -57,6 +59,15 @@ class StepReport:
     """Of worker 0, the most so far: the process's on a CPU, torch's tensors on a GPU."""
     seconds_left: float
     """Of training, at the pace of the last steps."""
+
+
+def learned_rows(folder: Path) -> dict[str, Any]:
+    """Counts of a trial's mixture, as its record has them, from the trial's folder; none where the trial did not come as far."""
+    try:
+        rows = json.loads((folder / MIXTURE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {name: rows[name] for name in ("counts", "distinct", "noised") if name in rows}
 
 
 class Reporter(Protocol):

@@ -32,7 +32,7 @@ from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
-from mixwright.train.reporter import METRICS_FILE, ROWS_FILE, FolderReporter, Meter, Reporter, trial_folder
+from mixwright.train.reporter import METRICS_FILE, MIXTURE_FILE, ROWS_FILE, FolderReporter, Meter, Reporter, trial_folder
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +238,8 @@ class Resident:
         def prepare_folder() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             loop.keep_steps_before(folder / METRICS_FILE, progress.step)
-            write_text(folder / "mixture.json", json.dumps({"counts": mixture.counts, "distinct": mixture.distinct}))
+            rows = {name: getattr(mixture, name) for name in ("counts", "distinct", "noised", "filtered")}
+            write_text(folder / MIXTURE_FILE, json.dumps(rows))
 
         checkpoint.on_first_worker(prepare_folder, folder)
         self._note_first_step(engine)
@@ -320,7 +321,7 @@ class Resident:
     @functools.cached_property
     def pools(self) -> RankedPools[RowName]:
         """The rows that can be learned, each pool ranked once for all trials."""
-        return RankedPools(self.tokens.names(), self.tokens.token_count)
+        return RankedPools(self.tokens.names(), self.tokens.token_count, self.tokens)
 
     @functools.cached_property
     def tokens(self) -> TokenTable:
