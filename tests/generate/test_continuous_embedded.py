@@ -67,7 +67,7 @@ def by_transformers(model, tokenizer, requests, batch_size):
 
 
 def difference(model, tokenizer, request, ours, theirs):
-    """Both sides' logits where they part, as the model gives them for the prompt and what both have said; None where they do not."""
+    """Both sides' logits where they part, as the model gives them for the prompt and what both said; None where they do not."""
     if ours == theirs:
         return None
     place = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))

@@ -138,7 +138,7 @@ class Batch:
         return left + self._decode() if self._live else left
 
     def _drop_cancelled(self) -> list[Ticket]:
-        left = [ticket for ticket in self._waiting if ticket.cancelled]
+        left = [ticket for ticket in list(self._waiting) if ticket.cancelled]  # a copy, for others may submit meanwhile
         for ticket in left:
             self._waiting.remove(ticket)
         gone = [slot for slot, live in enumerate(self._live) if live.ticket.cancelled]
@@ -189,7 +189,7 @@ class Batch:
             return True
         if self._live:
             return False
-        longest = max(waiting.needed for waiting in self._waiting)
+        longest = max(waiting.needed for waiting in list(self._waiting))
         length = -(-longest // SLOT_STEP) * SLOT_STEP
         self._cache = None  # the old one goes before the new one comes
         self._cache = self._llama.new_cache(slots=self.limits.rows, length=length)
@@ -198,7 +198,8 @@ class Batch:
     def _enter(self, entries: Sequence[_Entry]) -> list[Ticket]:
         """The prompts' pass: what rows share is computed once, and each row's last token gives its first new one."""
         assert self._cache is not None
-        begun, total = [], 0
+        begun: list[tuple[int, tuple[int, ...]]] = []
+        total = 0
         before: _Entry | None = None
         for entry in entries:
             row = entry.ticket.row
@@ -222,9 +223,7 @@ class Batch:
             row = entry.ticket.row
             self._cache.remember(slots[index], row.adapter, row.prompt_ids)
             tokens = row.prompt_ids[first:]
-            spans.append(
-                Span(slot=slots[index], adapter=row.adapter, first=first, tokens=tokens, wanted=1, borrowed=tuple(borrowed))
-            )
+            spans.append(Span(slot=slots[index], adapter=row.adapter, first=first, tokens=tokens, wanted=1, borrowed=borrowed))
         for index in order:
             ticket = entries[index].ticket
             lookup = PromptLookup(ticket.row.prompt_ids if self.limits.drafts else ())

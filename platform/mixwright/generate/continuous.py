@@ -150,7 +150,7 @@ class ContinuousEngine:
         check_held(self.model, {request.adapter for request in requests} - self.tuned.keys())
         if isinstance(self._llama, Unfit):
             return [False] * len(requests)
-        unfit = {}
+        unfit: dict[str, str | None] = {}
         for name in {request.adapter for request in requests} - self.tuned.keys():
             unfit[name] = self._llama.unfit_adapter(name)
             if reason := unfit[name]:

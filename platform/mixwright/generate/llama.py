@@ -226,7 +226,8 @@ def _product(modules: tuple[Any, ...], *, prepack: bool) -> Product:
 
 def _low_rank(modules: Sequence[Any], name: str) -> LowRank | None:
     """The adapter's pairs for modules that share their input: A side by side, B in blocks."""
-    inner, outer = [], []
+    inner: list[torch.Tensor] = []
+    outer: list[torch.Tensor | None] = []
     for module in modules:
         if name not in getattr(module, "lora_A", {}):
             outer.append(None)

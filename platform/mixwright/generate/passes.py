@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mixwright.generate.cache import RowCache
 
+Integers = npt.NDArray[np.int64]
 MOST_PADDING = 1.5
 """Tokens of a group's rectangle by real ones, from which on rows form another group."""
 
@@ -84,7 +86,7 @@ def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.T
     groups, outputs = _groups(spans, counts, starts, cache.key_heads, heads, like)
     wanted = np.concatenate([np.arange(end - span.wanted, end) for span, end in zip(spans, starts[1:], strict=True)])
 
-    def tensor(array: np.ndarray) -> torch.Tensor:
+    def tensor(array: Integers) -> torch.Tensor:
         return torch.from_numpy(array).to(like.device)
 
     return Pass(
@@ -99,7 +101,7 @@ def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.T
     )
 
 
-def _adapters(spans: Sequence[Span], counts: np.ndarray) -> tuple[tuple[str, int, int], ...]:
+def _adapters(spans: Sequence[Span], counts: Integers) -> tuple[tuple[str, int, int], ...]:
     tokens: dict[str, int] = {}
     for span, count in zip(spans, counts.tolist(), strict=True):
         tokens[span.adapter] = tokens.get(span.adapter, 0) + count
@@ -111,8 +113,8 @@ def _adapters(spans: Sequence[Span], counts: np.ndarray) -> tuple[tuple[str, int
 
 
 def _groups(
-    spans: Sequence[Span], counts: np.ndarray, starts: np.ndarray, key_heads: int, heads: int, like: torch.Tensor
-) -> tuple[tuple[Group, ...], np.ndarray]:
+    spans: Sequence[Span], counts: Integers, starts: Integers, key_heads: int, heads: int, like: torch.Tensor
+) -> tuple[tuple[Group, ...], Integers]:
     """The groups, and of each (token, query head) where its output stands."""
     order = sorted(range(len(spans)), key=lambda index: spans[index].slot)
     groups: list[Group] = []
@@ -147,7 +149,7 @@ def _groups(
     return tuple(groups), outputs.reshape(-1)
 
 
-def _end_of_group(order: Sequence[int], counts: np.ndarray, begin: int) -> int:
+def _end_of_group(order: Sequence[int], counts: Integers, begin: int) -> int:
     """So many rows, in the order of slots, as their rectangle is not mostly padding."""
     widest = real = 0
     for place in range(begin, len(order)):
