@@ -205,11 +205,11 @@ class Batch:
             row = entry.ticket.row
             same = before is not None and before.ticket.row.adapter == row.adapter
             shared = min(_alike(before.ticket.row.prompt_ids, row.prompt_ids), len(row.prompt_ids) - 1) if before and same else 0
-            borrowed = before.path[: shared - before.held] if before and shared > entry.held else []
+            borrowed = tuple(before.path[: shared - before.held]) if before and shared > entry.held else ()
             first = entry.held + len(borrowed)
             count = len(row.prompt_ids) - first
             entry.path = [*borrowed, *range(total, total + count)]
-            begun.append((first, tuple(borrowed)))
+            begun.append((first, borrowed))
             total, before = total + count, entry
         # Rows with like many tokens stand together, which attention's rectangles gain by.
         order = sorted(range(len(entries)), key=lambda index: begun[index][0] - len(entries[index].ticket.row.prompt_ids))

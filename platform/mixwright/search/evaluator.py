@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mixwright.config import SweepConfig
+from mixwright.config import EvaluationConfig, SweepConfig
 from mixwright.errors import DataError
 from mixwright.evaluate.intervals import FloatArray, mean_standard_error
 from mixwright.evaluate.retention import LossDifference, example_losses
@@ -43,7 +43,7 @@ class DevEvaluator:
         self._base_losses = self._losses(base.model)
 
     def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
-        predictions = self._predictions(model, config)
+        predictions = self._predictions(model, config.evaluation, prepack=config.train.prepack is True)
         rung = rung_scores(self._scenario, predictions, draws=ERROR_DRAWS, seed=self._seed)
         if rung.means.seen is None:
             raise DataError("no trained task has dev rows; add a source with `use: evaluation` or `both` for one")
@@ -59,10 +59,9 @@ class DevEvaluator:
             standard_errors=_errors(rung, error),
         )
 
-    def _predictions(self, model: Any, config: SweepConfig) -> list[Prediction]:
-        settings = config.evaluation
+    def _predictions(self, model: Any, settings: EvaluationConfig, *, prepack: bool = False) -> list[Prediction]:
         adapter = ADAPTER if ADAPTER in getattr(model, "peft_config", {}) else BASE
-        engine = self._engine(model, adapter, prepack=config.train.prepack is True)
+        engine = self._engine(model, adapter, prepack=prepack)
         own = self._rows if self._in_step else self._rows[workers.rank() :: workers.world_size()]
         predictions = predict(
             engine, self._tokenizer, own, "trial", settings.max_new_tokens, decoding=settings.decoding, adapter=adapter
