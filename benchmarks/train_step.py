@@ -46,14 +46,14 @@ from typing import Any
 
 from common import Measurement, Outcome, T, arguments, load, publish, speedup
 
-from mixwright import models
+from mixwright import models, prepacked
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import prepare, tokenize
 from mixwright.errors import ConfigError, run_job
 from mixwright.mixture import build_mixture
 from mixwright.prompts import Rendered
 from mixwright.scenarios import load_scenario
-from mixwright.train import batches, loop, prepacked
+from mixwright.train import batches, loop
 from mixwright.train.checkpoint import TrialProgress
 from mixwright.train.flops import model_flops
 from mixwright.train.hardware import keep_freed_memory, peak_flops

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from mixwright import models
+from mixwright import models, prepacked
 from mixwright.config import LoraConfig, ModelConfig
+from mixwright.prepacked import Unfit, stacked
 from mixwright.prompts import Rendered
-from mixwright.train import prepacked
 from mixwright.train.attention import packed_rows_seen_by
-from mixwright.train.fused_llama import FusedLlama, Unfit, stacked
+from mixwright.train.fused_llama import FusedLlama
 from mixwright.train.kernels import FrozenHeadLoss, chunk_size
 from mixwright.train.loss import ResponseLoss
 from mixwright.train.packing import pack

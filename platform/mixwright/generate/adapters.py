@@ -6,7 +6,7 @@ pass to themselves. This module speaks PEFT's language, so that engines and rete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,18 @@ def adapter_names(model: Any) -> tuple[str, ...]:
     from peft import PeftModel
 
     return tuple(model.peft_config) if isinstance(model, PeftModel) else ()
+
+
+def check_held(model: Any, names: Iterable[str]) -> None:
+    """Nothing where the model holds all of these.
+
+    Raises:
+        ModelError: a name that it does not hold.
+    """
+    known = (BASE, *adapter_names(model))
+    for name in names:
+        if name not in known:
+            raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def needs_own_pass(model: Any, name: str) -> bool:
@@ -69,10 +81,7 @@ def _through(model: Any, adapters: Sequence[str] | None, method: Callable[[Any],
     from peft import PeftModel
 
     held = adapter_names(model)
-    for name in adapters or ():
-        if name != BASE and name not in held:
-            known = (BASE, *held)
-            raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
+    check_held(model, adapters or ())
     if not held:
         plain: Any = model.base_model.model if isinstance(model, PeftModel) else model  # PEFT's own pass needs an adapter
         return method(plain)(**arguments)

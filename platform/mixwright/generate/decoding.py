@@ -87,7 +87,7 @@ def decode(model: Any, rows: Sequence[Row], prefix: Prefix, *, pad_id: int, end_
         )
         ids = next_tokens(step.logits[:, -1], [answers[index] for index in live])
         tokens = ids[:, 0].tolist()
-        going = [slot for slot, index in enumerate(live) if _goes_on(answers[index].output, rows[index], tokens[slot], end_ids)]
+        going = [slot for slot, index in enumerate(live) if goes_on(answers[index].output, rows[index], tokens[slot], end_ids)]
         mask, positions = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1), positions[:, -1:] + 1
         if len(going) < len(live):
             kept = torch.tensor(going, dtype=torch.long, device=ids.device)
@@ -97,7 +97,7 @@ def decode(model: Any, rows: Sequence[Row], prefix: Prefix, *, pad_id: int, end_
     return [answer.output for answer in answers]
 
 
-def _goes_on(output: list[int], row: Row, token: int, end_ids: AbstractSet[int]) -> bool:
+def goes_on(output: list[int], row: Row, token: int, end_ids: AbstractSet[int]) -> bool:
     """Takes the token into the output, unless it ends it, and says whether the row needs another."""
     if token in end_ids:
         return False

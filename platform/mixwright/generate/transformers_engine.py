@@ -62,7 +62,7 @@ class TransformersEngine:
                 for start, outputs in self._outputs(model, [self._row(requests[index]) for index in indices]):
                     for index, output in zip(indices[start:], outputs, strict=False):
                         ended = len(output) < requests[index].max_new_tokens
-                        answers[index] = Generated(text=self._text(output), tokens=len(output), ended=ended)
+                        answers[index] = Generated(text=self.text(output), tokens=len(output), ended=ended)
                     if self._on_batch:
                         self._on_batch(len(answers), len(requests))
         return [answers[index] for index in range(len(requests))]
@@ -70,7 +70,7 @@ class TransformersEngine:
     def _outputs(self, model: Any, rows: Sequence[Row]) -> Iterator[tuple[int, list[list[int]]]]:
         """New tokens, a batch at a time, each with the place of its first row."""
         num_beams = rows[0].decoding.num_beams
-        ids: Any = {"pad_id": self.tokenizer.pad_token_id, "end_ids": self._end_ids(model)}
+        ids: Any = {"pad_id": self.tokenizer.pad_token_id, "end_ids": self.end_ids(model)}
         size = max(1, self.batch_size // num_beams)
         prefix = read_prefix(model, rows) if num_beams == 1 else None
         for start in range(0, len(rows), size):
@@ -96,11 +96,12 @@ class TransformersEngine:
             groups.setdefault((request.adapter if apart else "", *searched), []).append(index)
         return [(self.tuned.get(key[0], self.model), indices) for key, indices in groups.items()]
 
-    def _end_ids(self, model: Any) -> frozenset[int]:
+    def end_ids(self, model: Any) -> frozenset[int]:
         """Training ends a response with the tokenizer's end token; a model may bring more of its own."""
         own = model.generation_config.eos_token_id
         listed = own if isinstance(own, list) else [own]
         return frozenset(token for token in (self.tokenizer.eos_token_id, *listed) if token is not None)
 
-    def _text(self, token_ids: Sequence[int]) -> str:
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The answer that these tokens are."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

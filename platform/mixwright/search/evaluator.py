@@ -16,6 +16,9 @@ from mixwright.errors import DataError
 from mixwright.evaluate.intervals import FloatArray, mean_standard_error
 from mixwright.evaluate.retention import LossDifference, example_losses
 from mixwright.evaluate.runner import RungScores, child_seed, evaluation_rows, predict, rung_scores
+from mixwright.generate.batch import Limits
+from mixwright.generate.continuous import ContinuousEngine
+from mixwright.generate.engine import Engine
 from mixwright.generate.transformers_engine import TransformersEngine
 from mixwright.models import LoadedModel
 from mixwright.records import BASE, GENERIC, Objectives, Prediction
@@ -40,7 +43,7 @@ class DevEvaluator:
         self._base_losses = self._losses(base.model)
 
     def __call__(self, model: Any, config: SweepConfig) -> Evaluation:
-        predictions = self._predictions(model, config.evaluation)
+        predictions = self._predictions(model, config.evaluation, prepack=config.train.prepack is True)
         rung = rung_scores(self._scenario, predictions, draws=ERROR_DRAWS, seed=self._seed)
         if rung.means.seen is None:
             raise DataError("no trained task has dev rows; add a source with `use: evaluation` or `both` for one")
@@ -62,9 +65,9 @@ class DevEvaluator:
             generic_loss=float(losses[:, 0].sum() / losses[:, 1].sum()),
         )
 
-    def _predictions(self, model: Any, settings: EvaluationConfig) -> list[Prediction]:
-        engine = TransformersEngine(model, self._tokenizer, batch_size=self._settings.batch_size)
+    def _predictions(self, model: Any, settings: EvaluationConfig, *, prepack: bool = False) -> list[Prediction]:
         adapter = ADAPTER if ADAPTER in getattr(model, "peft_config", {}) else BASE
+        engine = self._engine(model, adapter, prepack=prepack)
         own = self._rows if self._in_step else self._rows[workers.rank() :: workers.world_size()]
         predictions = predict(
             engine, self._tokenizer, own, "trial", settings.max_new_tokens, decoding=settings.decoding, adapter=adapter
@@ -72,6 +75,12 @@ class DevEvaluator:
         if self._in_step:
             return predictions
         return [prediction for share in workers.gather_objects(predictions) for prediction in share]
+
+    def _engine(self, model: Any, adapter: str, *, prepack: bool) -> Engine:
+        """Our own where the base is frozen and whole, with the copies of its weights that training keeps."""
+        if adapter == BASE or self._in_step:
+            return TransformersEngine(model, self._tokenizer, batch_size=self._settings.batch_size)
+        return ContinuousEngine(model, self._tokenizer, limits=Limits(rows=self._settings.batch_size), prepack=prepack)
 
     def _losses(self, model: Any) -> FloatArray:
         return example_losses(model, self._tokenizer, self._generic, batch_size=self._settings.batch_size)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mixwright import prepacked
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.records import GENERIC, Example
-from mixwright.train import compiling, hardware, prepacked
+from mixwright.train import compiling, hardware
 from mixwright.train.flops import UTILISATION
 from mixwright.train.precision import PrecisionChoice, choose_precision
 from mixwright.train.sizes import ModelSizes, model_sizes, planned_flops, prepacked_gib, training_gib

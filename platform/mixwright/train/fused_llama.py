@@ -16,17 +16,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
 from mixwright.train.attention import packed_attention
 from mixwright.train.kernels import AdaptedLinear, RmsNorm, Rotary, SwiGlu
 from mixwright.train.packing import Packed
-from mixwright.train.prepacked import FrozenWeight, prepacked
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unfit:
-    """Why a model has to go through its own modules."""
-
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,21 +162,3 @@ def _product(modules: Sequence[Any], adapter: str, *, prepack: bool) -> Product:
         spans=tuple((starts[index], len(frozen[index])) for index in adapted),
         adapter=adapter,
     )
-
-
-def stacked(weights: Sequence[nn.Parameter]) -> torch.Tensor:
-    """The weights one under the other. They become views of what is returned, so nothing is held twice; called again on such
-    views, it returns what they are views of.
-    """
-    first = weights[0]
-    if len(weights) == 1:
-        return first.detach()
-    ends = [weight.data_ptr() + weight.numel() * weight.element_size() for weight in weights[:-1]]
-    rows = sum(len(weight) for weight in weights)
-    in_one = first.untyped_storage().data_ptr() == weights[-1].untyped_storage().data_ptr()
-    if in_one and all(end == after.data_ptr() for end, after in zip(ends, weights[1:], strict=True)):
-        return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
-    whole = torch.cat([weight.detach() for weight in weights])
-    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
-        weight.data = part
-    return whole

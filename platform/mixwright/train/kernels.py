@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixwright.train.prepacked import FrozenWeight
+from mixwright.prepacked import FrozenWeight
 
 LOGITS_BYTES = 64 * 2**20
 """Of the fp32 logits that stand at a time in the loss."""

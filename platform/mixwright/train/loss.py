@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mixwright.models import causal_lm
-from mixwright.train.fused_llama import FusedLlama, Unfit
+from mixwright.prepacked import Unfit
+from mixwright.train.fused_llama import FusedLlama
 from mixwright.train.kernels import FrozenHeadLoss, chunk_size
 from mixwright.train.packing import Packed
 

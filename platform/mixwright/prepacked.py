@@ -1,4 +1,4 @@
-"""Frozen weights in the layout of oneDNN's products, for processors.
+"""Frozen weights as larger products want them: stacked, and for processors in the layout of oneDNN's products.
 
 What comes in: a frozen matrix. What goes out: the same products, sooner. A plain product lays its weights out anew each time, as
 these do not know that the matrix stays; a frozen one can be laid out once, for the forward product and for the gradient of its
@@ -8,7 +8,8 @@ input. torch's inductor does the same when it freezes a model for inference. The
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -18,6 +19,13 @@ TYPICAL_ROWS = 768
 """Of the activations that a layout is chosen for; any number goes through it."""
 SEVERAL, ROUNDS = 8, 7
 """Matrices that take turns while the gain is measured, so that none stays in the cache, and measurements of each side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfit:
+    """Why a model has to go through its own modules."""
+
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +61,38 @@ _LAID_OUT = WeakTensorKeyDictionary()
 """By the parameter that stands first in the matrix, with the address it had: trials that follow one another share the copies."""
 
 
-def prepacked(owner: torch.nn.Parameter, weight_OC: torch.Tensor) -> FrozenWeight:
-    """The matrix with its two copies, made once as long as `owner` lives and the matrix stays where it is."""
+def prepacked(owner: torch.nn.Parameter, weight_OC: torch.Tensor, *, gradients: bool = True) -> FrozenWeight:
+    """The matrix with its copies, made once as long as `owner` lives and the matrix stays where it is.
+
+    Args:
+        gradients: False where the forward product alone is asked for; that saves a copy.
+    """
     kept: tuple[int, FrozenWeight] | None = _LAID_OUT.get(owner)
     address, found = kept or (0, None)
     if found is None or address != weight_OC.data_ptr() or found.plain_OC.shape != weight_OC.shape:
-        found = FrozenWeight(plain_OC=weight_OC, forward=_laid_out(weight_OC), backward=_laid_out(weight_OC.t().contiguous()))
-        _LAID_OUT[owner] = weight_OC.data_ptr(), found
+        found = FrozenWeight(plain_OC=weight_OC, forward=_laid_out(weight_OC))
+    if gradients and found.backward is None:
+        found = replace(found, backward=_laid_out(weight_OC.t().contiguous()))
+    _LAID_OUT[owner] = weight_OC.data_ptr(), found
     return found
+
+
+def stacked(weights: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+    """The weights one under the other. They become views of what is returned, so nothing is held twice; called again on such
+    views, it returns what they are views of.
+    """
+    first = weights[0]
+    if len(weights) == 1:
+        return first.detach()
+    ends = [weight.data_ptr() + weight.numel() * weight.element_size() for weight in weights[:-1]]
+    rows = sum(len(weight) for weight in weights)
+    in_one = first.untyped_storage().data_ptr() == weights[-1].untyped_storage().data_ptr()
+    if in_one and all(end == after.data_ptr() for end, after in zip(ends, weights[1:], strict=True)):
+        return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
+    whole = torch.cat([weight.detach() for weight in weights])
+    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
+        weight.data = part
+    return whole
 
 
 def measure_gain(outputs: int, inputs: int) -> float:

@@ -1,0 +1,251 @@
+"""Our own decoding pass through a LLaMA with any number of LoRA adapters, over the weights of the modules that hold them.
+
+What comes in: a `Pass` and the cache that it writes and reads. What goes out: logits. The base's products are one for all rows, q,
+k and v together, gate and up together, in the layout of the processor where that was measured to be sooner; each adapter adds its
+low-rank part to its own stretch of tokens. For a model that is built otherwise transformers answers; `DecodingLlama.of` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mixwright.generate.cache import RowCache
+from mixwright.generate.passes import Group, Pass
+from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
+from mixwright.records import BASE
+
+FIXED_ROTARY = ("default", "linear", "llama3", "yarn")
+"""Kinds of rotary embedding whose angles hang on the position alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank:
+    """What an adapter adds to one product: (x A') B', the scale within B."""
+
+    inner_CR: torch.Tensor
+    outer_RO: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """Linear layers with the same input, as one."""
+
+    weight: FrozenWeight
+    modules: tuple[Any, ...]
+    low_rank: dict[str, LowRank] = field(default_factory=dict)
+
+    def __call__(self, x_NC: torch.Tensor, adapters: Sequence[tuple[str, int, int]]) -> torch.Tensor:
+        y_NO = self.weight.product(x_NC)
+        for name, start, count in adapters:
+            pair = self.low_rank.get(name)
+            if pair is not None:
+                inner_NR = x_NC.narrow(0, start, count).to(pair.inner_CR.dtype) @ pair.inner_CR
+                y = y_NO.narrow(0, start, count)
+                if inner_NR.dtype == y.dtype:
+                    y.addmm_(inner_NR, pair.outer_RO)
+                else:
+                    y.add_(inner_NR @ pair.outer_RO)
+        return y_NO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One decoder layer."""
+
+    attention_norm_C: torch.Tensor
+    q_k_v: Product
+    o: Product
+    mlp_norm_C: torch.Tensor
+    gate_up: Product
+    down: Product
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return self.q_k_v, self.o, self.gate_up, self.down
+
+
+class DecodingLlama:
+    """The pass. The base's weights must stay as they are; adapters may come, change and go, `read_adapters` follows them."""
+
+    def __init__(self, model: Any, *, prepack: bool) -> None:
+        self._causal = _causal(model)
+        self._peft = model if model is not self._causal else None
+        self._decoder = self._causal.get_decoder()
+        config = self._causal.config
+        self._epsilon: float = config.rms_norm_eps
+        self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
+        self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._layers = [_layer(module, prepack=prepack) for module in self._decoder.layers]
+        head = self._causal.lm_head.weight
+        self._head = prepacked(head, head.detach(), gradients=False) if prepack else FrozenWeight(plain_OC=head.detach())
+
+    @classmethod
+    def of(cls, model: Any, *, prepack: bool = False) -> DecodingLlama | Unfit:
+        """The pass for `model`, plain or a PEFT model, or the reason why there is none.
+
+        Args:
+            prepack: keep copies of frozen weights in the layout of their products.
+        """
+        causal = _causal(model)
+        config = causal.config
+        if type(causal).__name__ != "LlamaForCausalLM" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias:
+            return Unfit(reason=f"{type(causal).__name__} is not built as LLaMA is")
+        if (config.rope_parameters or {}).get("rope_type", "default") not in FIXED_ROTARY:
+            return Unfit(reason="its rotary embedding hangs on the length of the text")
+        if any(parameter.numel() == 0 for parameter in causal.parameters()):
+            return Unfit(reason="its weights are sharded")
+        linear = [module for layer in causal.get_decoder().layers for product in _modules(layer) for module in product]
+        if any(type(getattr(module, "base_layer", module)) is not nn.Linear for module in (*linear, causal.lm_head)):
+            return Unfit(reason="its weights are quantised, or not plain linear layers")
+        beside = {id(module) for module in linear}
+        if any(id(module) not in beside for module in causal.modules() if hasattr(module, "base_layer")) or any(
+            hasattr(module, "modules_to_save") for module in causal.modules()
+        ):
+            return Unfit(reason="more than its linear layers is adapted")
+        if len({parameter.dtype for name, parameter in causal.named_parameters() if ".lora_" not in name}) > 1:
+            return Unfit(reason="its weights are of several dtypes")
+        return cls(model, prepack=prepack)
+
+    def unfit_adapter(self, name: str) -> str | None:
+        """Why rows of this adapter have to go through the modules; None where they need not."""
+        from peft.tuners.lora import Linear
+
+        if name == BASE or self._peft is None:
+            return None
+        for layer in self._layers:
+            for product in layer.products:
+                for module in product.modules:
+                    if getattr(module, "merged", False):
+                        return "an adapter is merged into the weights"
+                    if not hasattr(module, "base_layer"):
+                        continue
+                    if type(module) is not Linear or name in module.lora_variant or module.lora_bias.get(name, False):
+                        return f"'{name}' is not made of plain low-rank pairs"
+        return None
+
+    def read_adapters(self, names: Sequence[str]) -> None:
+        """Takes these adapters' weights as they are now; others are forgotten."""
+        for layer in self._layers:
+            for product in layer.products:
+                product.low_rank.clear()
+                for name in names:
+                    pair = _low_rank(product.modules, name)
+                    if pair is not None:
+                        product.low_rank[name] = pair
+
+    @property
+    def device(self) -> torch.device:
+        return self._head.plain_OC.device
+
+    @property
+    def like(self) -> torch.Tensor:
+        """Of the dtype and device of keys and values."""
+        return self._head.plain_OC
+
+    def new_cache(self, *, slots: int, length: int) -> RowCache:
+        """An empty cache for this model."""
+        return RowCache(len(self._layers), self.key_heads, self.width, slots=slots, length=length, like=self.like)
+
+    def __call__(self, laid_out: Pass, cache: RowCache) -> torch.Tensor:
+        """Logits (M, V); keys and values of all tokens are in the cache afterwards."""
+        x_NC = self._decoder.embed_tokens(laid_out.ids_N)
+        cos, sin = self._decoder.rotary_emb(x_NC[None], laid_out.positions_N[None])
+        half = self.width // 2
+        turning = cos[0, :, None], torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)
+        for index, layer in enumerate(self._layers):
+            normed_NC = _norm(x_NC, layer.attention_norm_C, self._epsilon)
+            out_NC = self._attention(index, layer.q_k_v(normed_NC, laid_out.adapters), turning, laid_out, cache)
+            x_NC = x_NC + layer.o(out_NC, laid_out.adapters)
+            gate, up = layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon), laid_out.adapters).chunk(2, -1)
+            x_NC = x_NC + layer.down(nn.functional.silu(gate).mul_(up), laid_out.adapters)
+        if laid_out.wanted_M is not None:
+            x_NC = x_NC[laid_out.wanted_M]
+        return self._head.product(_norm(x_NC, self._decoder.norm.weight, self._epsilon))
+
+    def _attention(
+        self, index: int, q_k_v_NO: torch.Tensor, turning: tuple[torch.Tensor, torch.Tensor], laid_out: Pass, cache: RowCache
+    ) -> torch.Tensor:
+        turned, v = q_k_v_NO.unflatten(1, (-1, self.width)).split([self.heads + self.key_heads, self.key_heads], 1)
+        q, k = _rotate(turned, *turning).split([self.heads, self.key_heads], 1)
+        if laid_out.sources is not None:
+            k, v = k[laid_out.sources], v[laid_out.sources]
+        cache.write(index, k.reshape(-1, self.width), v.reshape(-1, self.width), laid_out.places)
+        flat_q = q.reshape(-1, self.width)
+        outputs = [self._attend(index, flat_q, group, cache) for group in laid_out.groups]
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[laid_out.outputs].view(len(q_k_v_NO), -1)
+
+    def _attend(self, index: int, flat_q: torch.Tensor, group: Group, cache: RowCache) -> torch.Tensor:
+        """Of a group's rows; the query heads of a key head stand one under the other, so that keys are read once."""
+        k, v = cache.read(index, group.first, group.rows, group.length)
+        q = flat_q[group.queries].view(group.rows, self.key_heads, -1, self.width)
+        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask, scale=self.width**-0.5)
+        return out.reshape(-1, self.width)
+
+
+def _causal(model: Any) -> Any:
+    from peft import PeftModel
+
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """As transformers' LLaMA rounds it."""
+    wide_NC = x_NC.float()
+    return (wide_NC * torch.rsqrt(wide_NC.pow(2).mean(-1, keepdim=True) + epsilon)).to(x_NC.dtype) * weight_C
+
+
+def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, signed_sin_N1D: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding as transformers' LLaMA rounds it; the sign of the turned half stands in the sine."""
+    return x_NHD * cos_N1D + x_NHD.roll(x_NHD.shape[-1] // 2, -1) * signed_sin_N1D
+
+
+def _modules(layer: Any) -> tuple[tuple[Any, ...], ...]:
+    """A layer's linear modules, those with the same input together."""
+    attention, mlp = layer.self_attn, layer.mlp
+    q_k_v = attention.q_proj, attention.k_proj, attention.v_proj
+    return q_k_v, (attention.o_proj,), (mlp.gate_proj, mlp.up_proj), (mlp.down_proj,)
+
+
+def _layer(module: Any, *, prepack: bool) -> Layer:
+    q_k_v, o, gate_up, down = (_product(modules, prepack=prepack) for modules in _modules(module))
+    norms = module.input_layernorm.weight.detach(), module.post_attention_layernorm.weight.detach()
+    return Layer(attention_norm_C=norms[0], q_k_v=q_k_v, o=o, mlp_norm_C=norms[1], gate_up=gate_up, down=down)
+
+
+def _product(modules: tuple[Any, ...], *, prepack: bool) -> Product:
+    frozen = [getattr(module, "base_layer", module).weight for module in modules]
+    whole = stacked(frozen)
+    weight = prepacked(frozen[0], whole, gradients=False) if prepack else FrozenWeight(plain_OC=whole)
+    return Product(weight=weight, modules=modules)
+
+
+def _low_rank(modules: Sequence[Any], name: str) -> LowRank | None:
+    """The adapter's pairs for modules that share their input: A side by side, B in blocks."""
+    inner: list[torch.Tensor] = []
+    outer: list[torch.Tensor | None] = []
+    for module in modules:
+        if name not in getattr(module, "lora_A", {}):
+            outer.append(None)
+            continue
+        a_RC, b_OR = (getattr(module, side)[name].weight.detach() for side in ("lora_A", "lora_B"))
+        inner.append(a_RC)
+        outer.append(b_OR * module.scaling[name])
+    if not inner:
+        return None
+    outer_RO = inner[0].new_zeros(sum(map(len, inner)), sum(_outputs(module) for module in modules))
+    row = column = 0
+    for module, b_OR in zip(modules, outer, strict=True):
+        if b_OR is not None:
+            outer_RO[row : row + b_OR.shape[1], column : column + len(b_OR)] = b_OR.t()
+            row += b_OR.shape[1]
+        column += _outputs(module)
+    return LowRank(inner_CR=torch.cat(inner).t().contiguous(), outer_RO=outer_RO)
+
+
+def _outputs(module: Any) -> int:
+    return int(getattr(module, "base_layer", module).out_features)
