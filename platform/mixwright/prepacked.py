@@ -99,10 +99,8 @@ def measure_gain(outputs: int, inputs: int) -> float:
     """How many times as fast the products of such a matrix are: forward and gradient, bf16, in a few hundredths of a second."""
     draw = torch.Generator().manual_seed(0)  # its own: a measurement must leave the random state of training alone
     plain = [FrozenWeight(plain_OC=torch.randn(outputs, inputs, generator=draw).bfloat16()) for _ in range(SEVERAL)]
-    laid_out = [
-        FrozenWeight(plain_OC=one.plain_OC, forward=_laid_out(one.plain_OC), backward=_laid_out(one.plain_OC.t().contiguous()))
-        for one in plain
-    ]
+    owners = [torch.nn.Parameter(one.plain_OC, requires_grad=False) for one in plain]
+    laid_out = [prepacked(owner, owner.detach()) for owner in owners]
     x_NC = torch.randn(TYPICAL_ROWS, inputs, generator=draw).bfloat16()
 
     def seconds(weights: list[FrozenWeight]) -> float:

@@ -16,6 +16,7 @@ from torch import nn
 
 from mixwright.generate.cache import RowCache
 from mixwright.generate.passes import Group, Pass
+from mixwright.models import causal_lm
 from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
 from mixwright.records import BASE
 
@@ -73,7 +74,7 @@ class DecodingLlama:
     """The pass. The base's weights must stay as they are; adapters may come, change and go, `read_adapters` follows them."""
 
     def __init__(self, model: Any, *, prepack: bool) -> None:
-        self._causal = _causal(model)
+        self._causal = causal_lm(model)
         self._peft = model if model is not self._causal else None
         self._decoder = self._causal.get_decoder()
         config = self._causal.config
@@ -91,7 +92,7 @@ class DecodingLlama:
         Args:
             prepack: keep copies of frozen weights in the layout of their products.
         """
-        causal = _causal(model)
+        causal = causal_lm(model)
         config = causal.config
         if type(causal).__name__ != "LlamaForCausalLM" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias:
             return Unfit(reason=f"{type(causal).__name__} is not built as LLaMA is")
@@ -185,12 +186,6 @@ class DecodingLlama:
         q = flat_q[group.queries].view(group.rows, self.key_heads, -1, self.width)
         out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask, scale=self.width**-0.5)
         return out.reshape(-1, self.width)
-
-
-def _causal(model: Any) -> Any:
-    from peft import PeftModel
-
-    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:

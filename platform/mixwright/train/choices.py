@@ -140,12 +140,11 @@ def _prepack(
 ) -> Switch:
     """On where the layers' products gain by it and two copies of their matrices are a small part of the free memory."""
     setting = config.train.prepack
-    usable = prepacked.available(precision.precision, device)
     if setting is False:
         return Switch(on=False, reason="off (as configured)")
     if config.model.tuning != "lora" or config.model.quantization != "none" or config.train.zero_stage == 3 or compiled:
         return Switch(on=False, reason="off (they are our own pass's, which is not taken)")
-    if not usable:
+    if not prepacked.available(precision.precision, device):
         return Switch(on=False, reason=f"off (no such products in {precision.precision} on this {device})")
     if setting is True:
         return Switch(on=True, reason="on (as configured)")
