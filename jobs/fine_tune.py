@@ -95,15 +95,7 @@ def fine_tune(config: SweepConfig, device: str, run_dir: Path | None, *, resume:
     share = 1.0 / process.workers_on_this_machine()
     choices = process.of_first(choose(config, device, tokens=rough_tokens(config, data) / workers.world_size(), share=share))
     logger.info("%s", choices.line)
-    setup = Setup(
-        config=choices.applied_to(config),
-        scenario=scenario,
-        data=data,
-        precision=choices.precision.precision,
-        run_dir=run.path.resolve(),
-        make_evaluator=DevEvaluator,
-        peak_flops=choices.peak_flops,
-    )
+    setup = Setup.settled(config, choices, scenario=scenario, data=data, run_dir=run.path, make_evaluator=DevEvaluator)
     reporter = FolderReporter(setup.run_dir)
     resident = Resident(setup, device, reporter)
     base = _base(resident)

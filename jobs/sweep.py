@@ -111,7 +111,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         with endpoint_turn():
             logger.info("[3/4] endpoint")
             started = time.monotonic()
-            url = start(config.serve, run.path, config.model, scenario, precision=result.precision.precision)
+            url = start(config.serve, run.path, config.model, scenario, precision=result.choices.precision.precision)
             seconds = {"endpoint": time.monotonic() - started}
             try:
                 logger.info(

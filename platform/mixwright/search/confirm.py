@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-import ray
-from ray import tune
 from ray.tune.search import Searcher
 
 from mixwright.config import SweepConfig
@@ -33,10 +31,10 @@ from mixwright.search.schedulers import InOrder
 from mixwright.search.space import distributions, drawn
 from mixwright.search.surface.answer import FEWEST_TRIALS, predicted_at, surface_of
 from mixwright.search.surface.axes import SEED_KEY, axes_of
-from mixwright.search.sweep import SearchResult, TrialRecorder, measured_choices, tuner
+from mixwright.search.sweep import SearchResult, TrialRecorder, lanes, tuner
 from mixwright.search.tracking import trackers
 from mixwright.store.runs import RunFolder
-from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY, Lane, Warden
+from mixwright.train.lane import EVALUATE_BASE, TRIAL_KEY
 from mixwright.train.resident import Evaluator, Setup
 
 logger = logging.getLogger(__name__)
@@ -143,15 +141,8 @@ def confirm(
     left = [item for item in wanted if item.trial_id not in held]
     if left:
         logger.info("confirming %d points: %d trials with fresh seeds", len({item.confirms for item in wanted}), len(left))
-        choices = measured_choices(config, data)
-        setup = Setup(
-            config=choices.applied_to(config),
-            scenario=scenario,
-            data=data.for_workers(),
-            precision=result.precision.precision,
-            run_dir=run.path.resolve(),
-            make_evaluator=make_evaluator,
-            peak_flops=choices.peak_flops,
+        setup = Setup.settled(
+            config, result.choices, scenario=scenario, data=data.for_workers(), run_dir=run.path, make_evaluator=make_evaluator
         )
         _run(config, setup, run, left)
     ended = [record for record in run.confirmations() if record.trial_id in {item.trial_id for item in wanted}]
@@ -162,9 +153,6 @@ def confirm(
 
 def _run(config: SweepConfig, setup: Setup, run: RunFolder, left: Sequence[TrialRecord]) -> None:
     """On lanes, as any trial, each for its whole budget."""
-    # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
-    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
-    lane = tune.with_parameters(Lane, shared=[ray.put(setup), warden])
     folder = _Confirming(run.path, {item.trial_id: item.confirms for item in left})
     told = trackers(config.tracking, config.name, run.path)
     ended: list[TrialRecord] = []
@@ -177,12 +165,10 @@ def _run(config: SweepConfig, setup: Setup, run: RunFolder, left: Sequence[Trial
         unit="trial",
     )
     try:
-        with stage, interruptible() as interruption:
+        with lanes(setup) as lane, stage, interruptible() as interruption:
             tuner("confirm", config, run.path, lane, _Points(left), scheduler, len(left), [recorder, interruption]).fit()
     finally:
         told.close()
-        ray.get(warden.close.remote())
-        ray.kill(warden)
 
 
 class _Points(Searcher):

@@ -51,7 +51,11 @@ def searched_record(
         hypervolume=_hypervolume(config.search.objective, result),
         systems=(),
         base_dev={**_base_dev(result), "decoding": config.evaluation.decoding.record(config.evaluation.max_new_tokens)},
-        environment={**environment, "precision": result.precision.precision, "precision_reason": result.precision.reason},
+        environment={
+            **environment,
+            "precision": result.choices.precision.precision,
+            "precision_reason": result.choices.precision.reason,
+        },
         cost=_cost(result, seconds),
         data=dict(data),
         answer=answer(

@@ -82,15 +82,7 @@ def _measure(config: SweepConfig, scenario: Scenario, data: PreparedData, tokens
         torch.set_num_threads(config.cluster.cpus_per_worker)
         choices = choose(config, device, tokens=tokens, share=share)
         notes = _Notes()
-        setup = Setup(
-            config=choices.applied_to(config),
-            scenario=scenario,
-            data=data,
-            precision=choices.precision.precision,
-            run_dir=Path(folder),
-            make_evaluator=DevEvaluator,
-            peak_flops=choices.peak_flops,
-        )
+        setup = Setup.settled(config, choices, scenario=scenario, data=data, run_dir=Path(folder), make_evaluator=DevEvaluator)
         resident = Resident(setup, device, notes)
         rows = len(resident.mixture(setup.config).rows)
         resident.evaluate_base()

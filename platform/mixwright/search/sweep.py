@@ -12,7 +12,8 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,6 @@ from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
 from mixwright.train.lane import TRIAL_KEY, Lane, Warden
-from mixwright.train.precision import PrecisionChoice
 from mixwright.train.reporter import BASE_FILE, learned_rows, rung_line, trial_folder
 from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint
 
@@ -63,7 +63,8 @@ class SearchResult:
 
     trials: tuple[TrialRecord, ...]
     base: Evaluation
-    precision: PrecisionChoice
+    choices: Choices
+    """What was settled at the start, for whatever else is trained."""
     seconds: float
     confirmations: tuple[TrialRecord, ...] = ()
     """Candidates trained again with fresh seeds; no part of `trials`."""
@@ -101,14 +102,8 @@ def search(
     logger.info("%s", choices.line)
     seconds = 0.0
     if remaining > 0:
-        setup = Setup(
-            config=choices.applied_to(config),
-            scenario=scenario,
-            data=data.for_workers(),
-            precision=choices.precision.precision,
-            run_dir=run.path.resolve(),
-            make_evaluator=make_evaluator,
-            peak_flops=choices.peak_flops,
+        setup = Setup.settled(
+            config, choices, scenario=scenario, data=data.for_workers(), run_dir=run.path, make_evaluator=make_evaluator
         )
         board = Board(ended, config.search.trials)
         stage = _stage(config, run, ended, board)
@@ -119,7 +114,7 @@ def search(
     if len(ended) < config.search.trials:
         raise RunError(f"{run.path}: the search ended after {len(ended)} of {config.search.trials} trials; go on with --resume")
     trials = sorted(ended, key=lambda record: record.number)
-    return SearchResult(trials=tuple(trials), base=_read_base(run), precision=choices.precision, seconds=seconds)
+    return SearchResult(trials=tuple(trials), base=_read_base(run), choices=choices, seconds=seconds)
 
 
 def _drop_strays(run_dir: Path, known: set[str]) -> None:
@@ -153,11 +148,17 @@ def _tune(
     board: Board,
     limits: Limits | None,
 ) -> None:
+    with lanes(setup) as lane:
+        run_trials(config, run, names, lane, ended, study, board, limits)
+
+
+@contextmanager
+def lanes(setup: Setup) -> Iterator[Any]:
+    """The Trainable of a setup's lanes; at the end of the block nothing of them is left."""
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
     warden: Any = ray.remote(num_cpus=0)(Warden).remote()
-    shared = [ray.put(setup), warden]
     try:
-        run_trials(config, run, names, tune.with_parameters(Lane, shared=shared), ended, study, board, limits)
+        yield tune.with_parameters(Lane, shared=[ray.put(setup), warden])
     finally:
         ray.get(warden.close.remote())
         ray.kill(warden)

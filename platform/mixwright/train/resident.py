@@ -30,6 +30,7 @@ from mixwright.records import Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario
 from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
+from mixwright.train.choices import Choices
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
 from mixwright.train.reporter import METRICS_FILE, MIXTURE_FILE, ROWS_FILE, FolderReporter, Meter, Reporter, trial_folder
@@ -73,6 +74,28 @@ class Setup:
     """Called once a worker, after the base model is loaded. Training does not know how scores are made."""
     peak_flops: float | None = None
     """Measured rate of one worker's matrix products, for the utilisation of each step; None: not measured."""
+
+    @classmethod
+    def settled(
+        cls,
+        config: SweepConfig,
+        choices: Choices,
+        *,
+        scenario: Scenario,
+        data: PreparedData,
+        run_dir: Path,
+        make_evaluator: Callable[[Setup, models.LoadedModel], Evaluator],
+    ) -> Setup:
+        """With what was chosen at the run's start in place of every `auto`."""
+        return cls(
+            config=choices.applied_to(config),
+            scenario=scenario,
+            data=data,
+            precision=choices.precision.precision,
+            run_dir=run_dir.resolve(),
+            make_evaluator=make_evaluator,
+            peak_flops=choices.peak_flops,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
