@@ -13,8 +13,8 @@ sweep_extrapolated_from      Trials of the rival that were run, where not all we
 seconds_per_trial            Ours, and `rival_seconds_per_trial`.
 max_abs_difference           The largest difference between the two sides' scores of trials that both ran, rung by rung.
 memory_growth_mib            What the sweep's own processes (workers, lane, Ray Train's controller, driver) hold more after 100
-                             trials on one lane than after 20: the sum of their memory that is resident and not shared, each a median
-                             of five trials. The kernel's counters are read, which costs the trials nothing.
+                             trials on one lane than after 20: the sum of what is resident and not shared, each a median of five
+                             trials. The kernel's counters are read, which costs the trials nothing.
                              `--quick` has no such lane, and compares trials 6 and 16 of the sweep. Ray's own servers stand in
                              the rows alone.
 
