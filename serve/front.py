@@ -25,6 +25,7 @@ from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
 from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
+from serve.playground import add_playground_routes
 from serve.schema import (
     ErrorAnswer,
     ErrorDetail,
@@ -151,6 +152,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
     add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
+    add_playground_routes(app, front)
     return app
 
 
