@@ -40,7 +40,7 @@ APP_NAME = "mixwright"
 QUEUED_BATCHES = 4
 """Batches that a replica takes in at once, so that the next is full when one ends."""
 MAX_QUEUED_QUESTIONS = 4096
-"""Texts waiting at the ingress beyond that; more are refused with status 503."""
+"""Texts waiting at the ingress beyond that; more are refused with status 429."""
 MAX_REQUESTS = 1000
 """HTTP requests that the ingress works on at once."""
 ANSWER_TIMEOUT_S = 30.0

@@ -39,12 +39,18 @@ from serve.schema import (
     model_id,
 )
 
-INVALID_REQUEST, UNAVAILABLE = "invalid_request_error", "service_unavailable_error"
-ADAPTER_NOT_FOUND, MODEL_NOT_FOUND = "adapter_not_found", "model_not_found"
+INVALID_REQUEST, UNAVAILABLE, TOO_MANY = "invalid_request_error", "service_unavailable_error", "rate_limit_error"
+ADAPTER_NOT_FOUND, MODEL_NOT_FOUND, TASK_NOT_FOUND = "adapter_not_found", "model_not_found", "task_not_found"
+RETRY_AFTER_S = 2
+"""What a client is told to wait: about what a full queue takes to move on, or a replica's death to be noticed."""
 
 
 class BusyError(Exception):
     """A backend has no room for more; the client may ask again."""
+
+
+class AwayError(Exception):
+    """A backend is starting, or died over the request; the client may ask again, and nothing of the answer was sent."""
 
 
 class Backend(Protocol):
@@ -131,7 +137,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         try:
             await asyncio.wait_for(backend.ready(), ready_timeout_s)
         except TimeoutError:
-            raise _RefusedError(503, "the engine is not ready yet; ask again in some seconds", kind=UNAVAILABLE) from None
+            raise AwayError("the engine is not ready yet; ask again in some seconds") from None
         return Health(status="ok", model=front.model, scenario=front.scenario.name, run_dir=front.run_dir)
 
     @app.get("/v1/models")
@@ -158,7 +164,7 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
         known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(400, f"task: unknown task '{request.task}'; {known}", param="task")
+        raise _RefusedError(404, f"task: unknown task '{request.task}'; {known}", param="task", code=TASK_NOT_FOUND)
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -196,7 +202,7 @@ def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = list(dict.fromkeys(_problem(item) for item in error.errors()))
-        return _error(400, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
+        return _error(422, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
 
     @app.exception_handler(MixwrightError)
     async def ours(request: Request, error: MixwrightError) -> JSONResponse:
@@ -204,7 +210,12 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _error(503, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=UNAVAILABLE))
+        return _come_back(429, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=TOO_MANY))
+
+    @app.exception_handler(AwayError)
+    async def away(request: Request, error: AwayError) -> JSONResponse:
+        message = str(error) or "the engine is starting again; ask again in some seconds"
+        return _come_back(503, ErrorDetail(message=message, type=UNAVAILABLE))
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
@@ -214,6 +225,12 @@ def _add_error_answers(app: FastAPI) -> None:
 
 def _error(status: int, detail: ErrorDetail) -> JSONResponse:
     return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+
+
+def _come_back(status: int, detail: ErrorDetail) -> JSONResponse:
+    answer = _error(status, detail)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _param(error: RequestValidationError) -> str | None:
