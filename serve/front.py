@@ -8,7 +8,8 @@ so that it stays quick while models work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,10 +21,11 @@ from starlette.exceptions import HTTPException
 from mixwright.decoding import Decoding
 from mixwright.errors import MixwrightError, did_you_mean
 from mixwright.evaluate.retention import ResponseLoss
+from mixwright.generate.loop import EngineLoop, FullError
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
-from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
+from serve.engine import Answerer, Completed, Prompt, Question, TokenScores
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.playground import add_playground_routes
 from serve.schema import (
@@ -39,13 +41,22 @@ from serve.schema import (
     RewriteRequest,
     model_id,
 )
+from serve.service import Delta, Service
 
-INVALID_REQUEST, UNAVAILABLE = "invalid_request_error", "service_unavailable_error"
-ADAPTER_NOT_FOUND, MODEL_NOT_FOUND = "adapter_not_found", "model_not_found"
+INVALID_REQUEST, UNAVAILABLE, TOO_MANY = "invalid_request_error", "service_unavailable_error", "rate_limit_error"
+ADAPTER_NOT_FOUND, MODEL_NOT_FOUND, TASK_NOT_FOUND = "adapter_not_found", "model_not_found", "task_not_found"
+RETRY_AFTER_S = 2
+"""What a client is told to wait: about what a full queue takes to move on, or a replica's death to be noticed."""
+
+LOCAL_ROWS, LOCAL_WAITING_TOKENS = 256, 1_000_000
 
 
 class BusyError(Exception):
     """A backend has no room for more; the client may ask again."""
+
+
+class AwayError(Exception):
+    """A backend is starting, or died over the request; the client may ask again, and nothing of the answer was sent."""
 
 
 class Backend(Protocol):
@@ -63,6 +74,10 @@ class Backend(Protocol):
         """Continuations in the order of the prompts."""
         ...
 
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """One continuation, piece by piece; closing it gives up what is left."""
+        ...
+
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
         """How likely the prompts of one adapter are, with `top` of the likeliest tokens."""
         ...
@@ -73,33 +88,42 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """An answerer in this process, a batch a request; for tests, and for trying things out without Ray."""
+    """An answerer in this process, stepped as a replica steps it; for tests, and for trying things out without Ray."""
 
     def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
-        self._alone = asyncio.Lock()
+        loop = EngineLoop(answerer.engine, rows=LOCAL_ROWS, max_waiting_tokens=LOCAL_WAITING_TOKENS)
+        self._service = Service.over(answerer, loop)
 
     async def ready(self) -> None:
         return None
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
-        requests = [self._answerer.request(question) for question in questions]
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.engine.generate, requests)
+        with _busy_when_full():
+            return await self._service.answer(questions)
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
-        requests = [self._answerer.continuation(prompt) for prompt in prompts]
-        async with self._alone:
-            answers = await asyncio.to_thread(self._answerer.engine.answer, requests)
-        return [completed(*parts) for parts in zip(prompts, requests, answers, strict=True)]
+        with _busy_when_full():
+            return await self._service.complete(prompts)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        with _busy_when_full():
+            async with aclosing(self._service.stream(prompt)) as deltas:
+                async for delta in deltas:
+                    yield delta
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+        return await self._service.token_scores(prompts, top)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.nll, rows, adapter)
+        return await self._service.nll(rows, adapter)
+
+
+@contextmanager
+def _busy_when_full() -> Iterator[None]:
+    try:
+        yield
+    except FullError as error:
+        raise BusyError from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +131,8 @@ class Front:
     """What the front knows of the endpoint without asking its backend."""
 
     model: str
-    adapters: tuple[str, ...]
+    adapters: Sequence[str]
+    """Names, as they are when they are asked for; what is `in` it is served, listed or not."""
     scenario: Scenario
     run_dir: str = ""
 
@@ -132,7 +157,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         try:
             await asyncio.wait_for(backend.ready(), ready_timeout_s)
         except TimeoutError:
-            raise _RefusedError(503, "the engine is not ready yet; ask again in some seconds", kind=UNAVAILABLE) from None
+            raise AwayError("the engine is not ready yet; ask again in some seconds") from None
         return Health(status="ok", model=front.model, scenario=front.scenario.name, run_dir=front.run_dir)
 
     @app.get("/v1/models")
@@ -160,7 +185,7 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
         known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(400, f"task: unknown task '{request.task}'; {known}", param="task")
+        raise _RefusedError(404, f"task: unknown task '{request.task}'; {known}", param="task", code=TASK_NOT_FOUND)
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -176,18 +201,19 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
 
 
 def _check_adapter(name: str, front: Front) -> None:
-    known = (BASE, *front.adapters)
-    if name not in known:
+    if name != BASE and name not in front.adapters:
+        known = (BASE, *front.adapters)
         message = f"adapter: no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}"
         raise _RefusedError(404, message, param="adapter", code=ADAPTER_NOT_FOUND)
 
 
 def _adapter_of(model: str, front: Front) -> str:
-    known = {model_id(name): name for name in (BASE, *front.adapters)}
-    if model not in known:
+    name = BASE if model == BASE else model.removeprefix(f"{BASE}:")
+    if model != model_id(name) or (name != BASE and name not in front.adapters):
+        known = [model_id(name) for name in (BASE, *front.adapters)]
         message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
         raise _RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
-    return known[model]
+    return name
 
 
 def _add_error_answers(app: FastAPI) -> None:
@@ -198,7 +224,7 @@ def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = list(dict.fromkeys(_problem(item) for item in error.errors()))
-        return _error(400, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
+        return _error(422, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
 
     @app.exception_handler(MixwrightError)
     async def ours(request: Request, error: MixwrightError) -> JSONResponse:
@@ -206,7 +232,12 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _error(503, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=UNAVAILABLE))
+        return _come_back(429, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=TOO_MANY))
+
+    @app.exception_handler(AwayError)
+    async def away(request: Request, error: AwayError) -> JSONResponse:
+        message = str(error) or "the engine is starting again; ask again in some seconds"
+        return _come_back(503, ErrorDetail(message=message, type=UNAVAILABLE))
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
@@ -216,6 +247,12 @@ def _add_error_answers(app: FastAPI) -> None:
 
 def _error(status: int, detail: ErrorDetail) -> JSONResponse:
     return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+
+
+def _come_back(status: int, detail: ErrorDetail) -> JSONResponse:
+    answer = _error(status, detail)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _param(error: RequestValidationError) -> str | None:

@@ -219,9 +219,17 @@ def ask(flaky, tries=4):
 
 
 def test_connection_faults_and_busy_answers_are_asked_again():
-    flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"))
-    assert ask(flaky) == ["A", "B"]
-    assert flaky.calls == 4
+    flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"), 429)
+    assert ask(flaky, tries=5) == ["A", "B"]
+    assert flaky.calls == 5
+
+
+def test_the_wait_that_a_busy_endpoint_names_is_kept(monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    headers = [{"Retry-After": "7"}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {"Retry-After": "99999"}]
+    assert ask(Flaky(*(httpx.Response(429, headers=header) for header in headers))) == ["A", "B"]
+    assert waits == [7.0, pytest.approx(0.002), 60.0]
 
 
 def test_an_application_that_is_still_starting_is_asked_again():

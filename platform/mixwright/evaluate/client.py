@@ -30,6 +30,8 @@ TEXTS_PER_REQUEST = 8
 CONCURRENT_REQUESTS = 6
 """With eight texts each, three of a replica's default batches wait at any time, so that it never runs dry."""
 ROWS_PER_NLL_REQUEST = 32
+LONGEST_NAMED_WAIT_S = 60.0
+"""Of what a `Retry-After` may ask for between two tries."""
 
 
 class EndpointClient:
@@ -144,6 +146,7 @@ class EndpointClient:
                 fault = f"status {response.status_code}"
                 if not _may_pass(response) or not left:
                     return response
+                named_s = _named_wait_s(response)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise ServeError(
                     f"{self.url}: no address of an endpoint ({error}); give one such as http://127.0.0.1:8000"
@@ -153,16 +156,24 @@ class EndpointClient:
                 if not left:
                     way_out = "start it with `serve run serve/config.yaml`, or check --url"
                     raise ServeError(f"{self.url}: no answer after {self._tries} tries ({fault}); {way_out}") from error
-            logger.info("%s%s: %s; asking again in %.1f s", self.url, path, fault, wait_s)
-            time.sleep(wait_s)
+                named_s = 0.0
+            pause_s = max(wait_s, named_s)
+            logger.info("%s%s: %s; asking again in %.1f s", self.url, path, fault, pause_s)
+            time.sleep(pause_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
 
 
 def _may_pass(response: httpx.Response) -> bool:
-    """Faults of the endpoint, and the plain 404 of a Ray Serve proxy whose application is still starting."""
+    """A full queue, faults of the endpoint, and the plain 404 of a Ray Serve proxy whose application is still starting."""
     starting = response.status_code == httpx.codes.NOT_FOUND and "json" not in response.headers.get("content-type", "")
-    return response.is_server_error or starting
+    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS or starting
+
+
+def _named_wait_s(response: httpx.Response) -> float:
+    """The wait that `Retry-After` names; 0 where it names none, or a date."""
+    named = response.headers.get("retry-after", "")
+    return min(float(named), LONGEST_NAMED_WAIT_S) if named.isdecimal() else 0.0
 
 
 def evaluate_over_http(
