@@ -13,9 +13,8 @@ import pytest
 import torch
 import yaml
 from fastapi import FastAPI
-from serve.engine import Answerer, load_answerer
+from serve.engine import Answerer
 from serve.front import BusyError, Front, LocalBackend, make_app
-from serve.settings import Endpoint
 from tests.browser.chromium import chromium, contrast, requested, show
 from tests.browser.made_up_evaluations import MadeUpEvaluations, locked
 from tests.serve.running import running
@@ -24,6 +23,8 @@ from mixwright.config import ModelConfig, SweepConfig
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.echo import CharacterTokenizer, EchoEngine
 from mixwright.generate.engine import Generated, Request
+from mixwright.generate.loading import load_engine
+from mixwright.models import load_base
 from mixwright.scenarios import load_scenario
 
 pytestmark = pytest.mark.browser
@@ -491,14 +492,15 @@ def test_words_that_changed_are_marked_and_nothing_else(
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[str]:
+def tiny(tiny_model: Path) -> Iterator[str]:
     """The page over a real, tiny model, which answers with noise."""
-    threads = torch.get_num_threads()
-    endpoint = Endpoint(model=ModelConfig(name=str(tiny_model)), adapters={}, scenario=SCENARIO, precision="fp32")
-    answerer = load_answerer(endpoint)
+    base = load_base(ModelConfig(name=str(tiny_model)), torch.float32)
+    loss = ResponseLoss(nll=0.0, tokens=1)
+    answerer = Answerer(
+        engine=load_engine(base, {}), tokenizer=base.tokenizer, context_length=1024, score=lambda rows, adapter: loss
+    )
     with running(make_app(LocalBackend(answerer), Front(model="tiny", adapters=(), scenario=SCENARIO))) as url:
         yield url
-    torch.set_num_threads(threads)
 
 
 def test_a_real_model_answers_and_base_alone_is_said_to_be_alone(browser: Any, tiny: str) -> None:
