@@ -45,7 +45,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from common import Measurement, Outcome, arguments, load, publish
+from common import Measurement, Outcome, T, arguments, load, publish
 
 from mixwright.config import LoraConfig, ModelConfig, ServeConfig
 from mixwright.errors import run_job
@@ -137,6 +137,16 @@ def prepared(model: ModelConfig | None, folder: Path, texts: int) -> Prepared:
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
     save_adapters(base, folder / "adapters")
     return Prepared(model=base, run_dir=folder, cases=tuple(known_cases(base, folder / "adapters", texts)))
+
+
+def in_own_process(function: Callable[..., T], *given: object) -> T:
+    """What it gives in a process of its own, so that torch stays out of the one that measures."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_speak_on_stderr) as pool:
+        return pool.submit(function, *given).result()
+
+
+def _speak_on_stderr() -> None:
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries say on stdout what they found
 
 
 def save_adapters(model: ModelConfig, folder: Path) -> None:
@@ -378,9 +388,7 @@ def main() -> int:
     found: list[Outcome] = []
     with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
         for size, model in ((QUICK, None),) if options.quick else ((TINY, None), (EMBEDDED, ModelConfig())):
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # torch stays out of this process
-                ready = pool.submit(prepared, model, Path(folder) / f"run{len(found)}", size.texts).result()
-            found.append(measured(size, ready))
+            found.append(measured(size, in_own_process(prepared, model, Path(folder) / f"run{len(found)}", size.texts)))
     figures = {name: figure for outcome in found for name, figure in outcome.figures.items()}
     rows = [row for outcome in found for row in outcome.rows]
     publish(Outcome(figures=figures, rows=rows), before, as_json=options.json)
