@@ -20,7 +20,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
@@ -32,7 +32,9 @@ from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.engine import Generated, Request
 from mixwright.scenarios import Scenario
 from serve.engine import Completed, Prompt, Question, TokenScores, completed, load_answerer
-from serve.front import BusyError, Front, make_app
+from serve.errors import AwayError, BusyError
+from serve.evaluations.replica import EvaluationReplica, HandleEvaluations
+from serve.front import Front, make_app
 from serve.schema import NllRow
 from serve.settings import Endpoint, Precision, of_run, resolve
 
@@ -123,17 +125,20 @@ class HandleBackend:
             if isinstance(error.cause, MixwrightError):
                 raise error.cause from None
             raise
+        except RayActorError as error:
+            raise AwayError from error
 
 
 @serve.ingress()
 class Ingress:
     """Speaks HTTP and hands texts on."""
 
-    def __init__(self, engine: DeploymentHandle[Any], front: Front) -> None:
-        self._engine, self._front = engine, front
+    def __init__(self, engine: DeploymentHandle[Any], front: Front, evaluations: DeploymentHandle[Any] | None = None) -> None:
+        self._engine, self._front, self._evaluations = engine, front, evaluations
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(HandleBackend(self._engine), self._front)
+        evaluations = HandleEvaluations(self._evaluations) if self._evaluations else None
+        return make_app(HandleBackend(self._engine), self._front, evaluations=evaluations)
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -146,8 +151,12 @@ def build(args: dict[str, Any]) -> serve.Application:
     return application(resolve(args))
 
 
-def application(endpoint: Endpoint) -> serve.Application:
-    """Ingress and replicas of one endpoint."""
+def application(endpoint: Endpoint, *, evaluations: bool = True) -> serve.Application:
+    """Ingress and replicas of one endpoint.
+
+    Args:
+        evaluations: False leaves `/v1/evaluations` out, and the process that it needs.
+    """
     batch = endpoint.serve.max_batch_size
     resources = {"num_cpus": endpoint.serve.cpus_per_replica, "num_gpus": endpoint.serve.gpus_per_replica}
     engine: Any = serve.deployment(
@@ -163,8 +172,22 @@ def application(endpoint: Endpoint) -> serve.Application:
     front = Front(
         model=endpoint.model.name, adapters=tuple(endpoint.adapters), scenario=endpoint.scenario, run_dir=endpoint.run_dir
     )
-    bound: serve.Application = ingress.bind(engine.bind(endpoint), front)
+    bound_engine = engine.bind(endpoint)
+    wanted = evaluations and endpoint.run_dir
+    evaluator = _evaluator().bind(endpoint, HandleBackend(bound_engine)) if wanted else None
+    bound: serve.Application = ingress.bind(bound_engine, front, evaluator)
     return bound
+
+
+def _evaluator() -> Any:
+    """One replica that needs no place of its own: it waits for the engine, and scores now and then."""
+    return serve.deployment(
+        EvaluationReplica,
+        name="evaluations",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0, **_finds_this_package()},
+        max_ongoing_requests=MAX_REQUESTS,
+    )
 
 
 def _finds_this_package() -> dict[str, Any]:
@@ -177,6 +200,8 @@ def _finds_this_package() -> dict[str, Any]:
 def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scenario, *, precision: Precision = "auto") -> str:
     """Starts the endpoint of a run in the Ray cluster of this process and returns its address once it answers.
 
+    It is the endpoint of a sweep's last evaluation, which asks for itself: `/v1/evaluations` is left out.
+
     Raises:
         ServeError: the port is taken, the run has no complete adapter, or the endpoint does not come up.
     """
@@ -184,7 +209,7 @@ def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scen
     check_port(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
-        serve.run(application(endpoint), name=APP_NAME, route_prefix="/", logging_config=QUIET)
+        serve.run(application(endpoint, evaluations=False), name=APP_NAME, route_prefix="/", logging_config=QUIET)
     except RuntimeError as error:
         cause = _cause(error)
         stop()

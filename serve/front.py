@@ -24,6 +24,20 @@ from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
 from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
+from serve.errors import (
+    INVALID_REQUEST,
+    MODEL_NOT_FOUND,
+    RETRY_AFTER_S,
+    TOO_MANY,
+    UNAVAILABLE,
+    AwayError,
+    BusyError,
+    RefusedError,
+    unknown_adapter,
+    unknown_task,
+)
+from serve.evaluations.routes import Evaluations, add_evaluation_routes
+from serve.evaluations.shapes import EvaluationRequest
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.schema import (
     ErrorAnswer,
@@ -38,19 +52,6 @@ from serve.schema import (
     RewriteRequest,
     model_id,
 )
-
-INVALID_REQUEST, UNAVAILABLE, TOO_MANY = "invalid_request_error", "service_unavailable_error", "rate_limit_error"
-ADAPTER_NOT_FOUND, MODEL_NOT_FOUND, TASK_NOT_FOUND = "adapter_not_found", "model_not_found", "task_not_found"
-RETRY_AFTER_S = 2
-"""What a client is told to wait: about what a full queue takes to move on, or a replica's death to be noticed."""
-
-
-class BusyError(Exception):
-    """A backend has no room for more; the client may ask again."""
-
-
-class AwayError(Exception):
-    """A backend is starting, or died over the request; the client may ask again, and nothing of the answer was sent."""
 
 
 class Backend(Protocol):
@@ -117,18 +118,12 @@ class Front:
     run_dir: str = ""
 
 
-class _RefusedError(Exception):
-    """A request that breaks a rule, with the status to answer it with."""
+def make_app(backend: Backend, front: Front, *, evaluations: Evaluations | None = None, ready_timeout_s: float = 5.0) -> FastAPI:
+    """The application, ready to be served by Ray Serve, uvicorn or a test client.
 
-    def __init__(
-        self, status: int, message: str, *, kind: str = INVALID_REQUEST, param: str | None = None, code: str | None = None
-    ):
-        super().__init__(message)
-        self.status, self.detail = status, ErrorDetail(message=message, type=kind, param=param, code=code)
-
-
-def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) -> FastAPI:
-    """The application, ready to be served by Ray Serve, uvicorn or a test client."""
+    Args:
+        evaluations: those of the run that is served; None where none is.
+    """
     app = FastAPI(title="Mixwright", description="Rewrites texts with a base model and its adapters.")
     _add_error_answers(app)
 
@@ -157,14 +152,14 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
     add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
+    add_evaluation_routes(app, evaluations)
     return app
 
 
 def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
-        known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(404, f"task: unknown task '{request.task}'; {known}", param="task", code=TASK_NOT_FOUND)
+        raise unknown_task(request.task, names)
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -182,21 +177,20 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
 def _check_adapter(name: str, front: Front) -> None:
     known = (BASE, *front.adapters)
     if name not in known:
-        message = f"adapter: no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}"
-        raise _RefusedError(404, message, param="adapter", code=ADAPTER_NOT_FOUND)
+        raise unknown_adapter(name, known)
 
 
 def _adapter_of(model: str, front: Front) -> str:
     known = {model_id(name): name for name in (BASE, *front.adapters)}
     if model not in known:
         message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
-        raise _RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
+        raise RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
     return known[model]
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    @app.exception_handler(_RefusedError)
-    async def refused(request: Request, error: _RefusedError) -> JSONResponse:
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return _error(error.status, error.detail)
 
     @app.exception_handler(RequestValidationError)
@@ -210,7 +204,8 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _come_back(429, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=TOO_MANY))
+        message = str(error) or "the endpoint is busy; ask again in some seconds"
+        return _come_back(429, ErrorDetail(message=message, type=TOO_MANY))
 
     @app.exception_handler(AwayError)
     async def away(request: Request, error: AwayError) -> JSONResponse:
@@ -244,7 +239,7 @@ def _problem(item: dict[str, object]) -> str:
     if item["type"] == "json_invalid":
         return "the body is not valid JSON"
     if item["type"] == "extra_forbidden":
-        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding)
+        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding, EvaluationRequest)
         known = tuple({field for body in bodies for field in body.model_fields})
         return f"unknown key `{'.'.join(location)}`{did_you_mean(location[-1], known)}"
     rule = str(item["msg"]).removeprefix("Value error, ")
