@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
@@ -35,6 +36,7 @@ from serve.engine import Completed, Prompt, Question, TokenScores, completed, lo
 from serve.errors import AwayError, BusyError
 from serve.evaluations.replica import EvaluationReplica, HandleEvaluations
 from serve.front import Front, make_app
+from serve.safety import Rules, check_host, rules_from_environment
 from serve.schema import NllRow
 from serve.settings import Endpoint, Precision, of_run, resolve
 
@@ -133,28 +135,34 @@ class HandleBackend:
 class Ingress:
     """Speaks HTTP and hands texts on."""
 
-    def __init__(self, engine: DeploymentHandle[Any], front: Front, evaluations: DeploymentHandle[Any] | None = None) -> None:
-        self._engine, self._front, self._evaluations = engine, front, evaluations
+    def __init__(
+        self, engine: DeploymentHandle[Any], front: Front, rules: Rules, evaluations: DeploymentHandle[Any] | None = None
+    ) -> None:
+        self._engine, self._front, self._rules, self._evaluations = engine, front, rules, evaluations
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         evaluations = HandleEvaluations(self._evaluations) if self._evaluations else None
-        return make_app(HandleBackend(self._engine), self._front, evaluations=evaluations)
+        return make_app(HandleBackend(self._engine), self._front, evaluations=evaluations, rules=self._rules)
 
 
 def build(args: dict[str, Any]) -> serve.Application:
     """The application that `serve run` starts; see `settings.EndpointArguments` for what `args` may hold.
 
     Raises:
-        ServeError: nothing to serve.
+        ServeError: nothing to serve, or to be served to other machines without a key.
         ConfigError: an argument that breaks a rule.
     """
-    return application(resolve(args))
+    rules = rules_from_environment()
+    if host := _listening_host():
+        check_host(host, rules)
+    return application(resolve(args), rules)
 
 
-def application(endpoint: Endpoint, *, evaluations: bool = True) -> serve.Application:
+def application(endpoint: Endpoint, rules: Rules, *, evaluations: bool = True) -> serve.Application:
     """Ingress and replicas of one endpoint.
 
     Args:
+        rules: who may ask, and how much.
         evaluations: False leaves `/v1/evaluations` out, and the process that it needs.
     """
     batch = endpoint.serve.max_batch_size
@@ -175,7 +183,7 @@ def application(endpoint: Endpoint, *, evaluations: bool = True) -> serve.Applic
     bound_engine = engine.bind(endpoint)
     wanted = evaluations and endpoint.run_dir
     evaluator = _evaluator().bind(endpoint, HandleBackend(bound_engine)) if wanted else None
-    bound: serve.Application = ingress.bind(bound_engine, front, evaluator)
+    bound: serve.Application = ingress.bind(bound_engine, front, rules, evaluator)
     return bound
 
 
@@ -203,13 +211,16 @@ def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scen
     It is the endpoint of a sweep's last evaluation, which asks for itself: `/v1/evaluations` is left out.
 
     Raises:
-        ServeError: the port is taken, the run has no complete adapter, or the endpoint does not come up.
+        ServeError: the port is taken, other machines can reach it and no key is set, the run has no complete adapter, or the
+            endpoint does not come up.
     """
     endpoint = of_run(config, run_dir, model, scenario, precision)
+    rules = rules_from_environment()
+    check_host(config.host, rules)
     check_port(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
-        serve.run(application(endpoint, evaluations=False), name=APP_NAME, route_prefix="/", logging_config=QUIET)
+        serve.run(application(endpoint, rules, evaluations=False), name=APP_NAME, route_prefix="/", logging_config=QUIET)
     except RuntimeError as error:
         cause = _cause(error)
         stop()
@@ -238,6 +249,18 @@ def check_port(config: ServeConfig) -> None:
         except OSError as error:
             way_out = "stop what listens there (serve shutdown), or choose another with --set serve.port=8001"
             raise ServeError(f"serve.port: {config.host}:{config.port} cannot be used ({error.strerror}); {way_out}") from None
+
+
+def _listening_host() -> str | None:
+    """The address that Serve's proxies listen on; None where Serve does not run yet.
+
+    Serve tells an application nothing of it, and has no public call that does. Without this look the first refusal would come
+    with the first request; see `safety.Safety`.
+    """
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client(raise_if_no_controller_running=False) if ray.is_initialized() else None
+    return str(client.http_config.host) if client else None
 
 
 def _cause(error: RuntimeError) -> str:

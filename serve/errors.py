@@ -15,7 +15,8 @@ from typing import Any
 from mixwright.errors import did_you_mean
 from serve.schema import ErrorDetail
 
-INVALID_REQUEST, UNAVAILABLE, TOO_MANY = "invalid_request_error", "service_unavailable_error", "rate_limit_error"
+INVALID_REQUEST, UNAVAILABLE = "invalid_request_error", "service_unavailable_error"
+TOO_MANY, SERVER_ERROR = "rate_limit_error", "server_error"
 ADAPTER_NOT_FOUND, MODEL_NOT_FOUND, TASK_NOT_FOUND = "adapter_not_found", "model_not_found", "task_not_found"
 RETRY_AFTER_S = 2
 """What a client is told to wait: about what a full queue takes to move on, or a replica's death to be noticed."""

@@ -23,11 +23,13 @@ from mixwright.evaluate.retention import ResponseLoss
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
+from serve.docs import add_docs
 from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
 from serve.errors import (
     INVALID_REQUEST,
     MODEL_NOT_FOUND,
     RETRY_AFTER_S,
+    SERVER_ERROR,
     TOO_MANY,
     UNAVAILABLE,
     AwayError,
@@ -39,8 +41,8 @@ from serve.errors import (
 from serve.evaluations.routes import Evaluations, add_evaluation_routes
 from serve.evaluations.shapes import EvaluationRequest
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
+from serve.safety import HEADERS, NO_KEY, Rules, Safety
 from serve.schema import (
-    ErrorAnswer,
     ErrorDetail,
     Health,
     ModelCard,
@@ -118,14 +120,29 @@ class Front:
     run_dir: str = ""
 
 
-def make_app(backend: Backend, front: Front, *, evaluations: Evaluations | None = None, ready_timeout_s: float = 5.0) -> FastAPI:
+def make_app(
+    backend: Backend,
+    front: Front,
+    *,
+    evaluations: Evaluations | None = None,
+    rules: Rules = NO_KEY,
+    ready_timeout_s: float = 5.0,
+) -> FastAPI:
     """The application, ready to be served by Ray Serve, uvicorn or a test client.
 
     Args:
         evaluations: those of the run that is served; None where none is.
+        rules: who may ask, and how much.
     """
-    app = FastAPI(title="Mixwright", description="Rewrites texts with a base model and its adapters.")
+    app = FastAPI(
+        title="Mixwright",
+        description="Rewrites texts with a base model and its adapters.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Safety, rules=rules)
     _add_error_answers(app)
+    add_docs(app)
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -217,9 +234,18 @@ def _add_error_answers(app: FastAPI) -> None:
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
         return _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
 
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        message = f"a fault of the endpoint ({type(error).__name__}); its log says more"
+        answer = _error(500, ErrorDetail(message=message, type=SERVER_ERROR))
+        answer.headers.update(HEADERS)  # it is made outside of every layer
+        return answer
+
 
 def _error(status: int, detail: ErrorDetail) -> JSONResponse:
-    return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+    # Half a character, as JSON can hold one, may be quoted in it, and cannot be sent.
+    sendable = {name: value and value.encode("utf-8", "replace").decode() for name, value in detail.model_dump().items()}
+    return JSONResponse({"error": sendable}, status_code=status)
 
 
 def _come_back(status: int, detail: ErrorDetail) -> JSONResponse:

@@ -25,7 +25,7 @@ from mixwright.evaluate.runner import EvaluationRow, make_prediction, mean_score
 from mixwright.records import Prediction
 from mixwright.scenarios import Scenario
 from serve.engine import Question
-from serve.errors import INVALID_REQUEST, AwayError, BusyError, RefusedError
+from serve.errors import INVALID_REQUEST, SERVER_ERROR, AwayError, BusyError, RefusedError
 from serve.evaluations.folder import EvaluationFolder, Keep, Store
 from serve.evaluations.plan import Plan, Planned, Planner
 from serve.evaluations.shapes import Bounds, Evaluation, EvaluationRequest, Means, Progress, Scores, Status, TaskScore
@@ -40,7 +40,6 @@ LONGEST_WAIT_S = 10.0
 LOOK_S = 2.0
 """Between two looks for a cancellation, and for evaluations that another process has written down."""
 LINES_A_CHUNK = 256
-SERVER_ERROR = "server_error"
 
 
 class Asks(Protocol):

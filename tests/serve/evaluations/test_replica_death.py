@@ -14,6 +14,7 @@ import pytest
 import ray
 from ray import serve
 from serve.app import APP_NAME, application, stop
+from serve.safety import NO_KEY
 from serve.settings import resolve
 
 from mixwright.config import DataConfig, EvaluationConfig, ModelConfig, ServeConfig, SourceConfig, SweepConfig
@@ -58,7 +59,7 @@ def url(endpoint):
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": endpoint.serve.port})
-        serve.run(application(endpoint), name=APP_NAME, route_prefix="/")
+        serve.run(application(endpoint, NO_KEY), name=APP_NAME, route_prefix="/")
         yield f"http://127.0.0.1:{endpoint.serve.port}"
     finally:
         stop()
