@@ -1,43 +1,43 @@
-"""The endpoint on Ray Serve: a thin ingress, and behind it replicas that batch over requests and adapters.
+"""The endpoint on Ray Serve: a thin ingress, and behind it replicas that decode rows of all requests and adapters together.
 
     serve run serve/config.yaml                        serves runs/demo
     MIXWRIGHT_RUN=runs/other serve run serve/config.yaml
 
-What comes in: `args` (see `settings.EndpointArguments`), or from a sweep its own configuration. What goes out: an
-application, or a running endpoint and its address. Texts of many requests meet in one queue, whatever their adapter: a batch
-is filled by whoever is waiting. The ingress holds no model and is not multiplexed, so any of it can answer for any adapter.
+What comes in: `args` (see `settings.EndpointArguments`), or from a sweep its own configuration. What goes out: an application, or a
+running endpoint and its address. Texts of many requests share passes, whatever their adapter: a row enters when there is room. The
+ingress holds no model and is not multiplexed, so any of it can answer for any adapter.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import ray
 from fastapi import FastAPI
 from ray import serve
-from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
-from mixwright.config import ModelConfig, ServeConfig
-from mixwright.errors import MixwrightError, ServeError
+from mixwright.config import Autoscaling, ModelConfig, ServeConfig
+from mixwright.errors import ServeError
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.retention import ResponseLoss
-from mixwright.generate.engine import Generated, Request
 from mixwright.scenarios import Scenario
-from serve.engine import Completed, Prompt, Question, TokenScores, completed, load_answerer
-from serve.errors import AwayError, BusyError
+from serve.adapters import StoredNames
+from serve.engine import Completed, Prompt, Question, TokenScores
 from serve.evaluations.replica import EvaluationReplica, HandleEvaluations
 from serve.front import Front, make_app
+from serve.handle import HandleBackend
+from serve.loading import load_replica
 from serve.safety import Rules, check_host, rules_from_environment
 from serve.schema import NllRow
+from serve.service import Delta
 from serve.settings import Endpoint, Precision, of_run, resolve
 
 APP_NAME = "mixwright"
@@ -45,6 +45,8 @@ QUEUED_BATCHES = 4
 """Batches that a replica takes in at once, so that the next is full when one ends."""
 MAX_QUEUED_QUESTIONS = 4096
 """Texts waiting at the ingress beyond that; more are refused with status 429."""
+DRAIN_LOOP_S = 0.5
+"""How often a replica that is to go looks whether its last request is answered."""
 MAX_REQUESTS = 1000
 """HTTP requests that the ingress works on at once."""
 ANSWER_TIMEOUT_S = 30.0
@@ -54,81 +56,34 @@ QUIET = LoggingConfig(enable_access_log=False)
 
 
 class EngineReplica:
-    """One copy of the base model with all adapters."""
+    """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._answerer = load_answerer(endpoint)
-        self._alone = asyncio.Lock()  # PEFT hangs a batch's adapters on the layers, so one pass at a time
-        batching: Any = self._generate
-        batching.set_max_batch_size(endpoint.serve.max_batch_size)
-        batching.set_batch_wait_timeout_s(endpoint.serve.batch_wait_s)
+        self._replica = load_replica(endpoint)
+        self._service = self._replica.service
 
     async def ready(self) -> bool:
         return True
 
     async def answer(self, question: Question) -> str:
-        """One text; it is decoded together with whatever else is waiting."""
-        request = self._answerer.request(question)  # refused here, it cannot spoil the batch for others
-        return (await self._decoded(request)).text
+        """One text; its row shares passes with whatever else is in work."""
+        return (await self._service.answer([question]))[0]
 
     async def complete(self, prompt: Prompt) -> Completed:
-        """One continuation, in batches with all others."""
-        request = self._answerer.continuation(prompt)
-        return completed(prompt, request, await self._decoded(request))
+        """One continuation."""
+        return (await self._service.complete([prompt]))[0]
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """One continuation, piece by piece."""
+        async with aclosing(self._service.stream(prompt)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
-
-    async def _decoded(self, request: Request) -> Generated:
-        batched: Any = self._generate
-        generated: Generated = await batched(request)
-        return generated
-
-    @serve.batch
-    async def _generate(self, requests: list[Request]) -> list[Generated]:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.engine.answer, requests)
+        return await self._service.token_scores(prompts, top)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.nll, rows, adapter)
-
-
-class HandleBackend:
-    """The front's view of the replicas."""
-
-    def __init__(self, engine: DeploymentHandle[Any]) -> None:
-        self._engine = engine
-
-    async def ready(self) -> None:
-        await self._engine.ready.remote()
-
-    async def answer(self, questions: Sequence[Question]) -> list[str]:
-        return list(await asyncio.gather(*(self._ask(self._engine.answer, question) for question in questions)))
-
-    async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
-        return list(await asyncio.gather(*(self._ask(self._engine.complete, prompt) for prompt in prompts)))
-
-    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        scores: list[TokenScores] = await self._ask(self._engine.token_scores, prompts, top)
-        return scores
-
-    async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        loss: ResponseLoss = await self._ask(self._engine.nll, rows, adapter)
-        return loss
-
-    async def _ask(self, method: Any, *arguments: Any) -> Any:
-        try:
-            return await method.remote(*arguments)
-        except BackPressureError as error:
-            raise BusyError from error
-        except RayTaskError as error:
-            if isinstance(error.cause, MixwrightError):
-                raise error.cause from None
-            raise
-        except RayActorError as error:
-            raise AwayError from error
+        return await self._service.nll(rows, adapter)
 
 
 @serve.ingress()
@@ -136,13 +91,21 @@ class Ingress:
     """Speaks HTTP and hands texts on."""
 
     def __init__(
-        self, engine: DeploymentHandle[Any], front: Front, rules: Rules, evaluations: DeploymentHandle[Any] | None = None
+        self, engine: DeploymentHandle[Any], endpoint: Endpoint, rules: Rules, evaluations: DeploymentHandle[Any] | None = None
     ) -> None:
-        self._engine, self._front, self._rules, self._evaluations = engine, front, rules, evaluations
+        self._engine, self._endpoint, self._rules, self._evaluations = engine, endpoint, rules, evaluations
 
     def __serve_build_asgi_app__(self) -> FastAPI:
+        endpoint = self._endpoint
+        front = Front(
+            model=endpoint.model.name,
+            adapters=StoredNames(endpoint.store()),
+            scenario=endpoint.scenario,
+            run_dir=endpoint.run_dir,
+        )
+        backend = HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s)
         evaluations = HandleEvaluations(self._evaluations) if self._evaluations else None
-        return make_app(HandleBackend(self._engine), self._front, evaluations=evaluations, rules=self._rules)
+        return make_app(backend, front, evaluations=evaluations, rules=self._rules)
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -165,25 +128,31 @@ def application(endpoint: Endpoint, rules: Rules, *, evaluations: bool = True) -
         rules: who may ask, and how much.
         evaluations: False leaves `/v1/evaluations` out, and the process that it needs.
     """
-    batch = endpoint.serve.max_batch_size
-    resources = {"num_cpus": endpoint.serve.cpus_per_replica, "num_gpus": endpoint.serve.gpus_per_replica}
+    settings = endpoint.serve
+    resources = {"num_cpus": settings.cpus_per_replica, "num_gpus": settings.gpus_per_replica}
+    draining: dict[str, Any] = {
+        "graceful_shutdown_timeout_s": settings.request_timeout_s,
+        "graceful_shutdown_wait_loop_s": DRAIN_LOOP_S,
+    }
     engine: Any = serve.deployment(
         EngineReplica,
         name="engine",
         ray_actor_options={**resources, **_finds_this_package()},
-        max_ongoing_requests=QUEUED_BATCHES * batch,
+        max_ongoing_requests=QUEUED_BATCHES * settings.max_batch_size,
         max_queued_requests=MAX_QUEUED_QUESTIONS,
+        **_replicas(settings.replicas),
+        **draining,
     )
     ingress: Any = serve.deployment(
-        Ingress, name="ingress", ray_actor_options={"num_cpus": 0, **_finds_this_package()}, max_ongoing_requests=MAX_REQUESTS
-    )
-    front = Front(
-        model=endpoint.model.name, adapters=tuple(endpoint.adapters), scenario=endpoint.scenario, run_dir=endpoint.run_dir
+        Ingress,
+        name="ingress",
+        ray_actor_options={"num_cpus": 0, **_finds_this_package()},
+        max_ongoing_requests=MAX_REQUESTS,
+        **draining,
     )
     bound_engine = engine.bind(endpoint)
-    wanted = evaluations and endpoint.run_dir
-    evaluator = _evaluator().bind(endpoint, HandleBackend(bound_engine)) if wanted else None
-    bound: serve.Application = ingress.bind(bound_engine, front, rules, evaluator)
+    evaluator = _evaluator().bind(bound_engine, endpoint) if evaluations and endpoint.run_dir else None
+    bound: serve.Application = ingress.bind(bound_engine, endpoint, rules, evaluator)
     return bound
 
 
@@ -196,6 +165,17 @@ def _evaluator() -> Any:
         ray_actor_options={"num_cpus": 0, **_finds_this_package()},
         max_ongoing_requests=MAX_REQUESTS,
     )
+
+
+def _replicas(replicas: int | Autoscaling) -> dict[str, Any]:
+    if isinstance(replicas, int):
+        return {"num_replicas": replicas}
+    scaling = {
+        "min_replicas": replicas.min,
+        "max_replicas": replicas.max,
+        "target_ongoing_requests": replicas.target_ongoing_requests,
+    }
+    return {"autoscaling_config": scaling}
 
 
 def _finds_this_package() -> dict[str, Any]:

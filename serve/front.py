@@ -8,7 +8,8 @@ so that it stays quick while models work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,11 +21,12 @@ from starlette.exceptions import HTTPException
 from mixwright.decoding import Decoding
 from mixwright.errors import MixwrightError, did_you_mean
 from mixwright.evaluate.retention import ResponseLoss
+from mixwright.generate.loop import EngineLoop, FullError
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
 from serve.docs import add_docs
-from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
+from serve.engine import Answerer, Completed, Prompt, Question, TokenScores
 from serve.errors import (
     INVALID_REQUEST,
     MODEL_NOT_FOUND,
@@ -54,6 +56,9 @@ from serve.schema import (
     RewriteRequest,
     model_id,
 )
+from serve.service import Delta, Service
+
+LOCAL_ROWS, LOCAL_WAITING_TOKENS = 256, 1_000_000
 
 
 class Backend(Protocol):
@@ -71,6 +76,10 @@ class Backend(Protocol):
         """Continuations in the order of the prompts."""
         ...
 
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """One continuation, piece by piece; closing it gives up what is left."""
+        ...
+
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
         """How likely the prompts of one adapter are, with `top` of the likeliest tokens."""
         ...
@@ -81,33 +90,42 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """An answerer in this process, a batch a request; for tests, and for trying things out without Ray."""
+    """An answerer in this process, stepped as a replica steps it; for tests, and for trying things out without Ray."""
 
     def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
-        self._alone = asyncio.Lock()
+        loop = EngineLoop(answerer.engine, rows=LOCAL_ROWS, max_waiting_tokens=LOCAL_WAITING_TOKENS)
+        self._service = Service.over(answerer, loop)
 
     async def ready(self) -> None:
         return None
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
-        requests = [self._answerer.request(question) for question in questions]
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.engine.generate, requests)
+        with _busy_when_full():
+            return await self._service.answer(questions)
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
-        requests = [self._answerer.continuation(prompt) for prompt in prompts]
-        async with self._alone:
-            answers = await asyncio.to_thread(self._answerer.engine.answer, requests)
-        return [completed(*parts) for parts in zip(prompts, requests, answers, strict=True)]
+        with _busy_when_full():
+            return await self._service.complete(prompts)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        with _busy_when_full():
+            async with aclosing(self._service.stream(prompt)) as deltas:
+                async for delta in deltas:
+                    yield delta
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+        return await self._service.token_scores(prompts, top)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.nll, rows, adapter)
+        return await self._service.nll(rows, adapter)
+
+
+@contextmanager
+def _busy_when_full() -> Iterator[None]:
+    try:
+        yield
+    except FullError as error:
+        raise BusyError from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +133,8 @@ class Front:
     """What the front knows of the endpoint without asking its backend."""
 
     model: str
-    adapters: tuple[str, ...]
+    adapters: Sequence[str]
+    """Names, as they are when they are asked for; what is `in` it is served, listed or not."""
     scenario: Scenario
     run_dir: str = ""
 
@@ -192,17 +211,17 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
 
 
 def _check_adapter(name: str, front: Front) -> None:
-    known = (BASE, *front.adapters)
-    if name not in known:
-        raise unknown_adapter(name, known)
+    if name != BASE and name not in front.adapters:
+        raise unknown_adapter(name, (BASE, *front.adapters))
 
 
 def _adapter_of(model: str, front: Front) -> str:
-    known = {model_id(name): name for name in (BASE, *front.adapters)}
-    if model not in known:
+    name = BASE if model == BASE else model.removeprefix(f"{BASE}:")
+    if model != model_id(name) or (name != BASE and name not in front.adapters):
+        known = [model_id(name) for name in (BASE, *front.adapters)]
         message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
         raise RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
-    return known[model]
+    return name
 
 
 def _add_error_answers(app: FastAPI) -> None:

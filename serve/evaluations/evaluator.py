@@ -30,6 +30,7 @@ from serve.evaluations.folder import EvaluationFolder, Keep, Store
 from serve.evaluations.plan import Plan, Planned, Planner
 from serve.evaluations.shapes import Bounds, Evaluation, EvaluationRequest, Means, Progress, Scores, Status, TaskScore
 from serve.schema import ErrorDetail
+from serve.service import LateError
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ LONGEST_WAIT_S = 10.0
 """Between two tries while the engine is away."""
 LOOK_S = 2.0
 """Between two looks for a cancellation, and for evaluations that another process has written down."""
+LATE_TRIES = 3
+"""Of a question whose answer takes longer than it may."""
 LINES_A_CHUNK = 256
 
 
@@ -310,13 +313,17 @@ class Evaluator:
             max_new_tokens=plan.max_new_tokens,
             decoding=plan.decoding,
         )
-        wait_s = 0.5
+        wait_s, late = 0.5, 0
         while True:
             try:
                 (output,) = await self._backend.answer([question])
                 return output
             except (AwayError, BusyError) as error:
                 logger.info("%s: %s; asking again in %.1f s", plan.id, type(error).__name__, wait_s)
+            except LateError as error:
+                late += 1
+                if late == LATE_TRIES:
+                    raise RefusedError(504, f"row '{ask.row.example.id}' of {ask.row.task}: {error}") from None
             except MixwrightError as error:
                 raise type(error)(f"row '{ask.row.example.id}' of {ask.row.task}, adapter '{ask.adapter}': {error}") from None
             await asyncio.sleep(wait_s)

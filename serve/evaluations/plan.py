@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import prepare
 from mixwright.decoding import Decoding
+from mixwright.errors import ModelError
 from mixwright.evaluate.answer_file import answer_key
 from mixwright.evaluate.runner import EvaluationRow, evaluation_rows
+from mixwright.generate.residents import Found
 from mixwright.models import COMPLETE
 from mixwright.records import BASE, Example, to_json
 from mixwright.scenarios import Scenario
-from serve.errors import unknown_adapter, unknown_task
+from serve.errors import ADAPTER_NOT_FOUND, RefusedError, unknown_task
 from serve.evaluations.shapes import EvaluationRequest, EvaluationSplit, SettledRequest
 
 _CHUNK_BYTES = 1 << 20
@@ -77,21 +79,31 @@ class Planned:
     rows: tuple[EvaluationRow, ...]
 
 
+class Adapters(Protocol):
+    """Where adapters stand; see `serve.adapters.AdapterStore`."""
+
+    def locate(self, name: str) -> Found:
+        """The folder of one.
+
+        Raises:
+            ModelError: there is none of this name.
+        """
+        ...
+
+
 class Planner:
     """Settles requests against one run. Its data are read once, when the first request comes."""
 
-    def __init__(
-        self, config: SweepConfig, scenario: Scenario, served: Mapping[str, Any], folders: Callable[[], Mapping[str, Path]]
-    ) -> None:
+    def __init__(self, config: SweepConfig, scenario: Scenario, served: Mapping[str, Any], adapters: Adapters) -> None:
         """Reads nothing yet.
 
         Args:
             config: the run's.
             scenario: as it is served, with the tasks that were held out.
             served: what answers hang on beside adapters and requests; plain JSON.
-            folders: the adapters that can be asked for now, without base.
+            adapters: those that can be asked for, without base.
         """
-        self._config, self._scenario, self._folders = config, scenario, folders
+        self._config, self._scenario, self._adapters = config, scenario, adapters
         self._model = answer_key(**served)
         self._digests: dict[tuple[tuple[str, int, int], ...], str] = {}
         self._examples: dict[str, dict[str, list[Example]]] = {}
@@ -135,14 +147,15 @@ class Planner:
         """
         if adapter == BASE:
             return BASE
-        folders = self._folders()
-        if adapter not in folders:
-            raise unknown_adapter(adapter, (BASE, *folders), param="adapters")
-        files = sorted(path for path in folders[adapter].rglob("*") if path.is_file() and path.name != COMPLETE)
+        try:
+            folder = self._adapters.locate(adapter).folder
+        except ModelError as error:
+            raise RefusedError(404, f"adapters: {error}", param="adapters", code=ADAPTER_NOT_FOUND) from None
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE)
         stats = [path.stat() for path in files]
         seen = tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in zip(files, stats, strict=True))
         if seen not in self._digests:
-            self._digests[seen] = _contents(folders[adapter], files)
+            self._digests[seen] = _contents(folder, files)
         return self._digests[seen]
 
     def _rows(self, split: EvaluationSplit, tasks: Sequence[str], limit: int) -> tuple[EvaluationRow, ...]:

@@ -1,6 +1,6 @@
 """Evaluations on Ray Serve: one replica without a model, which asks the engine's replicas as the ingress does.
 
-What comes in: the endpoint and its backend. What goes out: a deployment's class, and the ingress' view of it. It belongs to the
+What comes in: the endpoint and its engine. What goes out: a deployment's class, and the ingress' view of it. It belongs to the
 application: started again after a death, it goes on with what the run folder says is open.
 """
 
@@ -22,6 +22,7 @@ from serve.evaluations.evaluator import Asks, Evaluator
 from serve.evaluations.folder import Store
 from serve.evaluations.plan import Planner
 from serve.evaluations.shapes import Evaluation, EvaluationRequest
+from serve.handle import HandleBackend
 from serve.settings import Endpoint
 
 FOLDER = "evaluations"
@@ -34,22 +35,24 @@ def evaluator_of(endpoint: Endpoint, backend: Asks) -> Evaluator:
         load_config(run_dir / "config.yaml"),
         endpoint.scenario,
         {"model": endpoint.model.model_dump(mode="json"), "precision": endpoint.precision},
-        lambda: {name: Path(folder) for name, folder in endpoint.adapters.items()},
+        endpoint.store(),
     )
-    concurrency = concurrent_questions(endpoint.serve.max_batch_size)
+    replicas = endpoint.serve.replicas
+    certain = replicas if isinstance(replicas, int) else replicas.min
+    concurrency = certain * concurrent_questions(endpoint.serve.max_batch_size)
     return Evaluator(Store(run_dir / FOLDER), planner, endpoint.scenario, backend, concurrency=concurrency)
 
 
 def concurrent_questions(batch_size: int) -> int:
-    """Three quarters of a batch: the rest is for whoever asks meanwhile, and finds a place at once."""
+    """Three quarters of a replica's rows: the rest is for whoever asks meanwhile, and finds a place at once."""
     return max(1, batch_size * 3 // 4)
 
 
 class EvaluationReplica:
     """The one replica; see `Evaluator` for what each method does and raises."""
 
-    def __init__(self, endpoint: Endpoint, backend: Asks) -> None:
-        self._evaluator = evaluator_of(endpoint, backend)
+    def __init__(self, engine: DeploymentHandle[Any], endpoint: Endpoint) -> None:
+        self._evaluator = evaluator_of(endpoint, HandleBackend(engine, timeout_s=endpoint.serve.request_timeout_s))
         self._work = asyncio.get_running_loop().create_task(self._evaluator.work())
 
     async def create(self, request: EvaluationRequest) -> Evaluation:

@@ -126,7 +126,7 @@ def test_without_a_seed_each_request_draws_anew(client, engine):
 @pytest.mark.parametrize(
     ("changes", "param", "words"),
     [
-        ({"stream": True}, "stream", "stream: streaming is not there yet; leave it out or send false"),
+        ({"stream_options": {"include_usage": True}}, None, "stream_options are of a stream; send stream: true"),
         ({"temperature": 3.0}, "temperature", "temperature: input should be less than or equal to 2"),
         ({"temperature": 0.001}, "temperature", "temperature: must be 0 or at least 0.01, got 0.001; 0 is greedy"),
         ({"presence_penalty": 1.0}, "presence_penalty", "presence_penalty: is not there, got 1"),

@@ -9,6 +9,7 @@ from collections import Counter
 
 import httpx
 import pytest
+from serve.adapters import AdapterStore
 from serve.engine import Answerer
 from serve.errors import AwayError, BusyError, RefusedError
 from serve.evaluations.evaluator import MAX_OPEN, Evaluator
@@ -40,21 +41,21 @@ ALL = len(TASKS) * ROWS * 2
 
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
-    """One for all tests, since the data are read once; `folders` are what a test makes of them."""
-    made = Planner(CONFIG, SCENARIO, {"model": "echo"}, dict)
+    """One for all tests, since the data are read once; a test gives it adapters of its own."""
+    made = Planner(CONFIG, SCENARIO, {"model": "echo"}, AdapterStore(None))
     made.plan(EvaluationRequest(adapters=("base",)))
     return made
 
 
 @pytest.fixture
-def folders(planner, tmp_path):
+def formal(planner, tmp_path):
+    """The folder of an adapter."""
     folder = tmp_path / "adapters" / "formal"
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(b"formal")
     (folder / COMPLETE).touch()
-    found = {"formal": folder}
-    planner._folders = lambda: found
-    return found
+    planner._adapters = AdapterStore(folder.parent)
+    return folder
 
 
 class Backend(LocalBackend):
@@ -76,7 +77,7 @@ class Backend(LocalBackend):
         try:
             if self._before:
                 await self._before(self)
-            (output,) = self._answerer.engine.generate([self._answerer.request(question)])
+            (output,) = self._service.answerer.engine.generate([self._service.answerer.request(question)])
             self.asked[question.adapter, question.instruction, question.text] += 1
             return [output]
         finally:
@@ -84,7 +85,7 @@ class Backend(LocalBackend):
 
 
 @pytest.fixture
-def evaluator(planner, folders, tmp_path):
+def evaluator(planner, formal, tmp_path):
     def make(backend, *, concurrency=3):
         return Evaluator(Store(tmp_path / "evaluations"), planner, SCENARIO, backend, concurrency=concurrency)
 
@@ -190,18 +191,18 @@ def test_answers_of_another_decoding_are_not_taken(evaluator, changes):
     assert backend.asked.total() == 2 * ALL
 
 
-def test_an_adapter_of_other_contents_is_asked_anew_and_base_is_not(evaluator, folders):
+def test_an_adapter_of_other_contents_is_asked_anew_and_base_is_not(evaluator, formal):
     backend = Backend()
     one = asyncio.run(evaluated(evaluator(backend)))
-    (folders["formal"] / "adapter_model.safetensors").write_bytes(b"another")
+    (formal / "adapter_model.safetensors").write_bytes(b"another")
     other = asyncio.run(evaluated(evaluator(backend)))
     assert other.id != one.id
     assert Counter(adapter for adapter, _, _ in backend.asked.elements()) == {"base": ALL // 2, "formal": ALL}
 
 
-def test_an_adapter_that_changes_under_way_fails_the_evaluation(evaluator, folders):
+def test_an_adapter_that_changes_under_way_fails_the_evaluation(evaluator, formal):
     async def change(backend):
-        (folders["formal"] / "adapter_model.safetensors").write_bytes(b"another")
+        (formal / "adapter_model.safetensors").write_bytes(b"another")
 
     found = asyncio.run(evaluated(evaluator(Backend(change))))
     assert found.status == "failed"
@@ -360,7 +361,7 @@ def test_open_evaluations_are_limited(evaluator):
     [
         ({"tasks": ("fluncy",)}, "tasks: unknown task 'fluncy'; the scenario has .*did you mean 'fluency'"),
         ({"adapters": ("formla",)}, "adapters: no adapter 'formla'; there are base, formal; did you mean 'formal'"),
-        ({"adapters": ("../formal",)}, "adapters: no adapter '../formal'"),
+        ({"adapters": ("../formal",)}, "adapters: '../formal': adapters are served by name"),
     ],
 )
 def test_unknown_names_are_refused(evaluator, changes, words):
