@@ -7,12 +7,12 @@ application: started again after a death, it goes on with what the run folder sa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from mixwright.config import load_config
@@ -49,23 +49,27 @@ def concurrent_questions(batch_size: int) -> int:
 
 
 class EvaluationReplica:
-    """The one replica; see `Evaluator` for what each method does and raises."""
+    """The one replica; see `Evaluator` for what each method does.
+
+    What `Evaluator` raises comes back as a value: Serve writes an exception that leaves a replica to its log, and what a refusal
+    quotes of a request has no business there.
+    """
 
     def __init__(self, engine: DeploymentHandle[Any], endpoint: Endpoint) -> None:
         self._evaluator = evaluator_of(endpoint, HandleBackend(engine, timeout_s=endpoint.serve.request_timeout_s))
         self._work = asyncio.get_running_loop().create_task(self._evaluator.work())
 
-    async def create(self, request: EvaluationRequest) -> Evaluation:
-        return await self._evaluator.create(request)
+    async def create(self, request: EvaluationRequest) -> Evaluation | Exception:
+        return await _or_refusal(self._evaluator.create(request))
 
     async def all(self) -> list[Evaluation]:
         return await self._evaluator.list()
 
-    async def get(self, evaluation_id: str) -> Evaluation:
-        return await self._evaluator.get(evaluation_id)
+    async def get(self, evaluation_id: str) -> Evaluation | Exception:
+        return await _or_refusal(self._evaluator.get(evaluation_id))
 
-    async def cancel(self, evaluation_id: str) -> Evaluation:
-        return await self._evaluator.cancel(evaluation_id)
+    async def cancel(self, evaluation_id: str) -> Evaluation | Exception:
+        return await _or_refusal(self._evaluator.cancel(evaluation_id))
 
     async def predictions(self, evaluation_id: str) -> AsyncIterator[str]:
         async for chunk in self._evaluator.predictions(evaluation_id):
@@ -105,14 +109,20 @@ class HandleEvaluations:
             yield chunk
 
 
+async def _or_refusal(evaluation: Awaitable[Evaluation]) -> Evaluation | Exception:
+    try:
+        return await evaluation
+    except (MixwrightError, RefusedError, BusyError) as error:
+        return error.with_traceback(None)
+
+
 async def _asked(method: Any, *arguments: Any) -> Any:
     try:
-        return await method.remote(*arguments)
+        found = await method.remote(*arguments)
     except BackPressureError as error:
         raise BusyError from error
-    except RayTaskError as error:
-        if isinstance(error.cause, MixwrightError | RefusedError | BusyError):
-            raise error.cause from None
-        raise
-    except RayActorError as error:
+    except (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError) as error:
         raise AwayError("evaluations are starting again; ask again in some seconds") from error
+    if isinstance(found, Exception):
+        raise found
+    return found
