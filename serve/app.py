@@ -33,6 +33,7 @@ from serve.engine import Completed, Prompt, Question, TokenScores
 from serve.front import Front, make_app
 from serve.handle import HandleBackend
 from serve.loading import load_replica
+from serve.metrics import ReplicaMetrics, RequestMetrics
 from serve.schema import NllRow
 from serve.service import Delta
 from serve.settings import Endpoint, Precision, of_run, resolve
@@ -56,11 +57,17 @@ class EngineReplica:
     """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._replica = load_replica(endpoint)
+        metrics = ReplicaMetrics()
+        self._replica = load_replica(endpoint, metrics)
+        metrics.counts = lambda: self._replica.residents.counts
         self._service = self._replica.service
 
     async def ready(self) -> bool:
         return True
+
+    async def state(self) -> dict[str, int]:
+        """What it is at, for those who look after it."""
+        return {"pid": os.getpid(), **self._replica.state()}
 
     async def answer(self, question: Question) -> str:
         """One text; its row shares passes with whatever else is in work."""
@@ -98,7 +105,9 @@ class Ingress:
             scenario=endpoint.scenario,
             run_dir=endpoint.run_dir,
         )
-        return make_app(HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s), front)
+        app = make_app(HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s), front)
+        app.add_middleware(RequestMetrics)
+        return app
 
 
 def build(args: dict[str, Any]) -> serve.Application:
