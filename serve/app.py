@@ -35,6 +35,7 @@ from serve.evaluations.replica import EvaluationReplica, HandleEvaluations
 from serve.front import Front, make_app
 from serve.handle import HandleBackend
 from serve.loading import load_replica
+from serve.metrics import ReplicaMetrics, RequestMetrics
 from serve.safety import Rules, check_host, rules_from_environment
 from serve.schema import NllRow
 from serve.service import Delta
@@ -59,11 +60,17 @@ class EngineReplica:
     """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._replica = load_replica(endpoint)
+        metrics = ReplicaMetrics()
+        self._replica = load_replica(endpoint, metrics)
+        metrics.counts = lambda: self._replica.residents.counts
         self._service = self._replica.service
 
     async def ready(self) -> bool:
         return True
+
+    async def state(self) -> dict[str, int]:
+        """What it is at, for those who look after it."""
+        return {"pid": os.getpid(), **self._replica.state()}
 
     async def answer(self, question: Question) -> str:
         """One text; its row shares passes with whatever else is in work."""
@@ -105,7 +112,9 @@ class Ingress:
         )
         backend = HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s)
         evaluations = HandleEvaluations(self._evaluations) if self._evaluations else None
-        return make_app(backend, front, evaluations=evaluations, rules=self._rules)
+        app = make_app(backend, front, evaluations=evaluations, rules=self._rules)
+        app.add_middleware(RequestMetrics)
+        return app
 
 
 def build(args: dict[str, Any]) -> serve.Application:
