@@ -18,6 +18,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -30,9 +31,12 @@ from mixwright.evaluate.retention import ResponseLoss
 from mixwright.scenarios import Scenario
 from serve.adapters import StoredNames
 from serve.engine import Completed, Prompt, Question, TokenScores
+from serve.evaluations.replica import EvaluationReplica, HandleEvaluations
 from serve.front import Front, make_app
 from serve.handle import HandleBackend
 from serve.loading import load_replica
+from serve.metrics import ReplicaMetrics, RequestMetrics
+from serve.safety import Rules, check_host, rules_from_environment
 from serve.schema import NllRow
 from serve.service import Delta
 from serve.settings import Endpoint, Precision, of_run, resolve
@@ -56,11 +60,17 @@ class EngineReplica:
     """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._replica = load_replica(endpoint)
+        metrics = ReplicaMetrics()
+        self._replica = load_replica(endpoint, metrics)
+        metrics.counts = lambda: self._replica.residents.counts
         self._service = self._replica.service
 
     async def ready(self) -> bool:
         return True
+
+    async def state(self) -> dict[str, int]:
+        """What it is at, for those who look after it."""
+        return {"pid": os.getpid(), **self._replica.state()}
 
     async def answer(self, question: Question) -> str:
         """One text; its row shares passes with whatever else is in work."""
@@ -87,8 +97,10 @@ class EngineReplica:
 class Ingress:
     """Speaks HTTP and hands texts on."""
 
-    def __init__(self, engine: DeploymentHandle[Any], endpoint: Endpoint) -> None:
-        self._engine, self._endpoint = engine, endpoint
+    def __init__(
+        self, engine: DeploymentHandle[Any], endpoint: Endpoint, rules: Rules, evaluations: DeploymentHandle[Any] | None = None
+    ) -> None:
+        self._engine, self._endpoint, self._rules, self._evaluations = engine, endpoint, rules, evaluations
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         endpoint = self._endpoint
@@ -98,21 +110,33 @@ class Ingress:
             scenario=endpoint.scenario,
             run_dir=endpoint.run_dir,
         )
-        return make_app(HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s), front)
+        backend = HandleBackend(self._engine, timeout_s=endpoint.serve.request_timeout_s)
+        evaluations = HandleEvaluations(self._evaluations) if self._evaluations else None
+        app = make_app(backend, front, evaluations=evaluations, rules=self._rules)
+        app.add_middleware(RequestMetrics)
+        return app
 
 
 def build(args: dict[str, Any]) -> serve.Application:
     """The application that `serve run` starts; see `settings.EndpointArguments` for what `args` may hold.
 
     Raises:
-        ServeError: nothing to serve.
+        ServeError: nothing to serve, or to be served to other machines without a key.
         ConfigError: an argument that breaks a rule.
     """
-    return application(resolve(args))
+    rules = rules_from_environment()
+    if host := _listening_host():
+        check_host(host, rules)
+    return application(resolve(args), rules)
 
 
-def application(endpoint: Endpoint) -> serve.Application:
-    """Ingress and replicas of one endpoint."""
+def application(endpoint: Endpoint, rules: Rules, *, evaluations: bool = True) -> serve.Application:
+    """Ingress and replicas of one endpoint.
+
+    Args:
+        rules: who may ask, and how much.
+        evaluations: False leaves `/v1/evaluations` out, and the process that it needs.
+    """
     settings = endpoint.serve
     resources = {"num_cpus": settings.cpus_per_replica, "num_gpus": settings.gpus_per_replica}
     draining: dict[str, Any] = {
@@ -135,8 +159,21 @@ def application(endpoint: Endpoint) -> serve.Application:
         max_ongoing_requests=MAX_REQUESTS,
         **draining,
     )
-    bound: serve.Application = ingress.bind(engine.bind(endpoint), endpoint)
+    bound_engine = engine.bind(endpoint)
+    evaluator = _evaluator().bind(bound_engine, endpoint) if evaluations and endpoint.run_dir else None
+    bound: serve.Application = ingress.bind(bound_engine, endpoint, rules, evaluator)
     return bound
+
+
+def _evaluator() -> Any:
+    """One replica that needs no place of its own: it waits for the engine, and scores now and then."""
+    return serve.deployment(
+        EvaluationReplica,
+        name="evaluations",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0, **_finds_this_package()},
+        max_ongoing_requests=MAX_REQUESTS,
+    )
 
 
 def _replicas(replicas: int | Autoscaling) -> dict[str, Any]:
@@ -160,14 +197,19 @@ def _finds_this_package() -> dict[str, Any]:
 def start(config: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scenario, *, precision: Precision = "auto") -> str:
     """Starts the endpoint of a run in the Ray cluster of this process and returns its address once it answers.
 
+    It is the endpoint of a sweep's last evaluation, which asks for itself: `/v1/evaluations` is left out.
+
     Raises:
-        ServeError: the port is taken, the run has no complete adapter, or the endpoint does not come up.
+        ServeError: the port is taken, other machines can reach it and no key is set, the run has no complete adapter, or the
+            endpoint does not come up.
     """
     endpoint = of_run(config, run_dir, model, scenario, precision)
+    rules = rules_from_environment()
+    check_host(config.host, rules)
     check_port(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
-        serve.run(application(endpoint), name=APP_NAME, route_prefix="/", logging_config=QUIET)
+        serve.run(application(endpoint, rules, evaluations=False), name=APP_NAME, route_prefix="/", logging_config=QUIET)
     except RuntimeError as error:
         cause = _cause(error)
         stop()
@@ -196,6 +238,18 @@ def check_port(config: ServeConfig) -> None:
         except OSError as error:
             way_out = "stop what listens there (serve shutdown), or choose another with --set serve.port=8001"
             raise ServeError(f"serve.port: {config.host}:{config.port} cannot be used ({error.strerror}); {way_out}") from None
+
+
+def _listening_host() -> str | None:
+    """The address that Serve's proxies listen on; None where Serve does not run yet.
+
+    Serve tells an application nothing of it, and has no public call that does. Without this look the first refusal would come
+    with the first request; see `safety.Safety`.
+    """
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client(raise_if_no_controller_running=False) if ray.is_initialized() else None
+    return str(client.http_config.host) if client else None
 
 
 def _cause(error: RuntimeError) -> str:

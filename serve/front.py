@@ -25,11 +25,27 @@ from mixwright.generate.loop import EngineLoop, FullError
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
+from serve.docs import add_docs
 from serve.engine import Answerer, Completed, Prompt, Question, TokenScores
+from serve.errors import (
+    INVALID_REQUEST,
+    MODEL_NOT_FOUND,
+    RETRY_AFTER_S,
+    SERVER_ERROR,
+    TOO_MANY,
+    UNAVAILABLE,
+    AwayError,
+    BusyError,
+    RefusedError,
+    unknown_adapter,
+    unknown_task,
+)
+from serve.evaluations.routes import Evaluations, add_evaluation_routes
+from serve.evaluations.shapes import EvaluationRequest
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.playground import add_playground_routes
+from serve.safety import HEADERS, NO_KEY, Rules, Safety
 from serve.schema import (
-    ErrorAnswer,
     ErrorDetail,
     Health,
     ModelCard,
@@ -43,20 +59,7 @@ from serve.schema import (
 )
 from serve.service import Delta, Service
 
-INVALID_REQUEST, UNAVAILABLE, TOO_MANY = "invalid_request_error", "service_unavailable_error", "rate_limit_error"
-ADAPTER_NOT_FOUND, MODEL_NOT_FOUND, TASK_NOT_FOUND = "adapter_not_found", "model_not_found", "task_not_found"
-RETRY_AFTER_S = 2
-"""What a client is told to wait: about what a full queue takes to move on, or a replica's death to be noticed."""
-
 LOCAL_ROWS, LOCAL_WAITING_TOKENS = 256, 1_000_000
-
-
-class BusyError(Exception):
-    """A backend has no room for more; the client may ask again."""
-
-
-class AwayError(Exception):
-    """A backend is starting, or died over the request; the client may ask again, and nothing of the answer was sent."""
 
 
 class Backend(Protocol):
@@ -137,20 +140,29 @@ class Front:
     run_dir: str = ""
 
 
-class _RefusedError(Exception):
-    """A request that breaks a rule, with the status to answer it with."""
+def make_app(
+    backend: Backend,
+    front: Front,
+    *,
+    evaluations: Evaluations | None = None,
+    rules: Rules = NO_KEY,
+    ready_timeout_s: float = 5.0,
+) -> FastAPI:
+    """The application, ready to be served by Ray Serve, uvicorn or a test client.
 
-    def __init__(
-        self, status: int, message: str, *, kind: str = INVALID_REQUEST, param: str | None = None, code: str | None = None
-    ):
-        super().__init__(message)
-        self.status, self.detail = status, ErrorDetail(message=message, type=kind, param=param, code=code)
-
-
-def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) -> FastAPI:
-    """The application, ready to be served by Ray Serve, uvicorn or a test client."""
-    app = FastAPI(title="Mixwright", description="Rewrites texts with a base model and its adapters.")
+    Args:
+        evaluations: those of the run that is served; None where none is.
+        rules: who may ask, and how much.
+    """
+    app = FastAPI(
+        title="Mixwright",
+        description="Rewrites texts with a base model and its adapters.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Safety, rules=rules)
     _add_error_answers(app)
+    add_docs(app)
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -177,6 +189,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
     add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
+    add_evaluation_routes(app, evaluations)
     add_playground_routes(app, front)
     return app
 
@@ -184,8 +197,7 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
 def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
-        known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(404, f"task: unknown task '{request.task}'; {known}", param="task", code=TASK_NOT_FOUND)
+        raise unknown_task(request.task, names)
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -202,9 +214,7 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
 
 def _check_adapter(name: str, front: Front) -> None:
     if name != BASE and name not in front.adapters:
-        known = (BASE, *front.adapters)
-        message = f"adapter: no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}"
-        raise _RefusedError(404, message, param="adapter", code=ADAPTER_NOT_FOUND)
+        raise unknown_adapter(name, (BASE, *front.adapters))
 
 
 def _adapter_of(model: str, front: Front) -> str:
@@ -212,13 +222,13 @@ def _adapter_of(model: str, front: Front) -> str:
     if model != model_id(name) or (name != BASE and name not in front.adapters):
         known = [model_id(name) for name in (BASE, *front.adapters)]
         message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
-        raise _RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
+        raise RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
     return name
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    @app.exception_handler(_RefusedError)
-    async def refused(request: Request, error: _RefusedError) -> JSONResponse:
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return _error(error.status, error.detail)
 
     @app.exception_handler(RequestValidationError)
@@ -232,7 +242,8 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _come_back(429, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=TOO_MANY))
+        message = str(error) or "the endpoint is busy; ask again in some seconds"
+        return _come_back(429, ErrorDetail(message=message, type=TOO_MANY))
 
     @app.exception_handler(AwayError)
     async def away(request: Request, error: AwayError) -> JSONResponse:
@@ -244,9 +255,18 @@ def _add_error_answers(app: FastAPI) -> None:
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
         return _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
 
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        message = f"a fault of the endpoint ({type(error).__name__}); its log says more"
+        answer = _error(500, ErrorDetail(message=message, type=SERVER_ERROR))
+        answer.headers.update(HEADERS)  # it is made outside of every layer
+        return answer
+
 
 def _error(status: int, detail: ErrorDetail) -> JSONResponse:
-    return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+    # Half a character, as JSON can hold one, may be quoted in it, and cannot be sent.
+    sendable = {name: value and value.encode("utf-8", "replace").decode() for name, value in detail.model_dump().items()}
+    return JSONResponse({"error": sendable}, status_code=status)
 
 
 def _come_back(status: int, detail: ErrorDetail) -> JSONResponse:
@@ -266,7 +286,7 @@ def _problem(item: dict[str, object]) -> str:
     if item["type"] == "json_invalid":
         return "the body is not valid JSON"
     if item["type"] == "extra_forbidden":
-        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding)
+        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding, EvaluationRequest)
         known = tuple({field for body in bodies for field in body.model_fields})
         return f"unknown key `{'.'.join(location)}`{did_you_mean(location[-1], known)}"
     rule = str(item["msg"]).removeprefix("Value error, ")

@@ -19,7 +19,8 @@ from mixwright.errors import MixwrightError
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.loop import FullError
 from serve.engine import Completed, Prompt, Question, TokenScores
-from serve.front import AwayError, BusyError
+from serve.errors import AwayError, BusyError
+from serve.metrics import asked_adapter
 from serve.pieces import RetryError
 from serve.schema import NllRow
 from serve.service import LATE, Delta, LateError
@@ -47,20 +48,28 @@ class HandleBackend:
         await self._engine.ready.remote()
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
+        asked_adapter.set(questions[0].adapter)
         return await self._ask_all(self._engine.answer, questions)
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
+        asked_adapter.set(prompts[0].adapter)
         return await self._ask_all(self._engine.complete, prompts)
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        asked_adapter.set(prompts[0].adapter)
         scores: list[TokenScores] = await self._in_time(self._ask(self._engine.token_scores, prompts, top))
         return scores
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
+        asked_adapter.set(adapter)
         loss: ResponseLoss = await self._in_time(self._ask(self._engine.nll, rows, adapter))
         return loss
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        asked_adapter.set(prompt.adapter)
+        return self._stream(prompt)
+
+    async def _stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """A replica's pieces. Where it is lost on the way, the answer is asked for again and what was told already is left out,
         unless it is drawn: then it is broken off."""
         told = ""

@@ -47,6 +47,12 @@ class Replica:
     def __init__(self, service: Service, residents: Residents, loop: EngineLoop | None = None) -> None:
         self.service, self.residents, self.loop = service, residents, loop
 
+    def state(self) -> dict[str, int]:
+        """Requests that are waiting or in work, and adapters in memory."""
+        counts = self.residents.counts
+        working = {"working": self.loop.working} if self.loop else {}
+        return {**working, "adapters": counts.held, "loaded": counts.loaded, "evicted": counts.evicted}
+
 
 def load_replica(endpoint: Endpoint, watcher: Watcher | None = None) -> Replica:
     """Loads the base model; seconds to minutes. Adapters are loaded when they are first asked for.

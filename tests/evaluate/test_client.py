@@ -232,6 +232,20 @@ def test_the_wait_that_a_busy_endpoint_names_is_kept(monkeypatch):
     assert waits == [7.0, pytest.approx(0.002), 60.0]
 
 
+@pytest.mark.parametrize(("given", "sent"), [(None, "Bearer from-outside"), ("mine", "Bearer mine"), ("", None)])
+def test_the_key_is_that_of_the_environment_unless_one_is_given(monkeypatch, given, sent):
+    monkeypatch.setenv("MIXWRIGHT_API_KEY", "from-outside")
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers.get("Authorization"))
+        return httpx.Response(200, json={"status": "ok", "run_dir": ""})
+
+    with EndpointClient("http://nowhere", key=given, transport=httpx.MockTransport(answer)) as client:
+        client.health()
+    assert seen == [sent]
+
+
 def test_an_application_that_is_still_starting_is_asked_again():
     flaky = Flaky(httpx.Response(404, text="Path '/v1/rewrite' not found. Ping http://.../-/routes for available routes."))
     assert ask(flaky) == ["A", "B"]

@@ -7,7 +7,8 @@ import openai
 import pytest
 import torch
 from serve.engine import Answerer
-from serve.front import BusyError, Front, LocalBackend, make_app
+from serve.errors import BusyError
+from serve.front import Front, LocalBackend, make_app
 from tests.serve.running import running
 
 from mixwright.config import ModelConfig

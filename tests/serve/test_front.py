@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from fastapi.testclient import TestClient
 from serve.engine import Answerer
-from serve.front import AwayError, BusyError, Front, LocalBackend, make_app
+from serve.errors import AwayError, BusyError
+from serve.front import Front, LocalBackend, make_app
 from serve.schema import MAX_TEXTS
 
 from mixwright.decoding import GREEDY, Decoding

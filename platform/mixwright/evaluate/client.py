@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -30,6 +31,8 @@ TEXTS_PER_REQUEST = 8
 CONCURRENT_REQUESTS = 6
 """With eight texts each, three of a replica's default batches wait at any time, so that it never runs dry."""
 ROWS_PER_NLL_REQUEST = 32
+KEY_VARIABLE = "MIXWRIGHT_API_KEY"
+"""Environment variable with an endpoint's key: the endpoint asks for it, and clients send it."""
 LONGEST_NAMED_WAIT_S = 60.0
 """Of what a `Retry-After` may ask for between two tries."""
 
@@ -44,6 +47,7 @@ class EndpointClient:
         tries: int = 6,
         first_wait_s: float = 0.5,
         timeout_s: float = 600.0,
+        key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Asks nothing yet.
@@ -52,12 +56,15 @@ class EndpointClient:
             tries: how often a request is sent before its fault is given up on.
             first_wait_s: between the first two tries; doubled after each.
             timeout_s: for an answer; long, since a batch of long texts on a CPU takes minutes.
+            key: the endpoint's; None: that of the environment variable MIXWRIGHT_API_KEY, if it is set.
             transport: another way to the endpoint, for tests.
         """
         self.url = url.rstrip("/")
         self._tries, self._first_wait_s = tries, first_wait_s
         timeout = httpx.Timeout(timeout_s, connect=10.0)
-        self._http = httpx.Client(timeout=timeout, transport=transport)
+        key = os.environ.get(KEY_VARIABLE, "").strip() if key is None else key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(timeout=timeout, transport=transport, headers=headers)
 
     def __enter__(self) -> Self:
         return self
