@@ -34,12 +34,7 @@ async function refresh() {
     const current = data.find(isUnderWay);
     if (current) await follow(current);
   } catch (error) {
-    if (error.status === 404) {
-      by('evaluation-line').replaceChildren('This endpoint keeps no evaluations. ', element('code', {}, 'python jobs/batch_evaluate.py'),
-        ' asks it for them from outside, and writes scores to a folder.');
-    } else {
-      fail(error.message);
-    }
+    fail(error.message);
   }
 }
 
