@@ -209,6 +209,8 @@ def test_no_text_is_not_sent(browser: Any, url: str) -> None:
     browser.find_element("id", "run").click()
     assert browser.find_element("id", "error").text.startswith("There is no text to rewrite")
     assert not browser.find_element("id", "answers").is_displayed()
+    write(browser, "Some.")
+    assert not browser.find_element("id", "error").is_displayed()
 
 
 def test_decoding_and_instruction_reach_the_endpoint_as_they_were_chosen(browser: Any, url: str) -> None:
@@ -388,6 +390,18 @@ def test_without_an_evaluation_a_line_says_how_to_start_one_and_one_is_started_a
     assert evaluations.requests == [EvaluationRequest(tasks="all", split="dev", limit=7, adapters=("base", "best"))]
     assert not browser.find_element("id", "progress").is_displayed()
     assert "at most 7 rows a task, greedy" in browser.find_element("id", "evaluation-line").text
+
+
+def test_something_is_seen_while_the_endpoint_still_reads_the_rows(browser: Any, url: str, evaluations: MadeUpEvaluations) -> None:
+    opened(browser, url)
+    browser.execute_script(
+        """const before = window.fetch;
+        window.fetch = (path, options) => new Promise(done => { window.go = () => done(before(path, options)); })"""
+    )
+    browser.find_element("css selector", "#evaluate button").click()
+    until(browser, "!document.getElementById('progress').hidden")
+    assert browser.find_element("id", "progress").text == "reading the rows"
+    assert not browser.find_element("css selector", "#evaluate button").is_enabled()
 
 
 def test_one_that_runs_is_found_again_by_a_new_page_and_can_be_cancelled(
