@@ -221,9 +221,11 @@ def free_port() -> int:
 
 def pids(kind: str) -> list[int]:
     """Processes of the application's live actors of a kind, the oldest first, by Ray's state API."""
+    import ray
     from ray.util.state import list_actors
 
-    alive = list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", kind)], limit=1000)
+    ours = ray.get_runtime_context().gcs_address  # there may be other clusters on the machine
+    alive = list_actors(ours, filters=[("state", "=", "ALIVE"), ("class_name", "=", kind)], limit=1000)
     return sorted((int(actor.pid) for actor in alive), key=lambda pid: psutil.Process(pid).create_time())
 
 
