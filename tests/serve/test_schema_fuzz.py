@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import schemathesis
 import torch
@@ -74,14 +75,39 @@ schema = schemathesis.openapi.from_dict(make_app(None, Front(model="", adapters=
 BOUNDED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
+SERVED = {"model": "base", "adapter": "base", "task": "fluency", "adapters": ["base"], "tasks": ["fluency"]}
+"""Names that the document cannot know; what is made up is stopped at them."""
+SHORT = {"/v1/rewrite": "max_new_tokens", "/v1/chat/completions": "max_tokens", "/v1/completions": "max_tokens"}
+"""What keeps an answer short."""
+
+
+def check(case, url):
+    """The request as it was made up; where a name stopped it, once more with one that is served, which leads on to the model."""
+
+    def ask():
+        return case.call_and_validate(base_url=url, checks=CHECKS, timeout=60)
+
+    if ask().status_code != 404:
+        return
+    if isinstance(case.body, dict):
+        case.body = {key: SERVED.get(key, value) for key, value in case.body.items()}
+        if case.path in SHORT and "max_completion_tokens" not in case.body:
+            case.body[SHORT[case.path]] = 3
+        ask()
+    elif "evaluation_id" in case.path_parameters:
+        asked = httpx.post(f"{url}/v1/evaluations", json={"adapters": ["base"], "tasks": ["fluency"], "limit": 1}, timeout=60)
+        case.path_parameters["evaluation_id"] = asked.json()["id"]
+        ask()
+
+
 @schema.parametrize()
-@settings(max_examples=8, derandomize=True, **BOUNDED)
+@settings(max_examples=6, derandomize=True, **BOUNDED)
 def test_every_answer_is_as_the_document_says_and_none_is_a_fault(case, url):
-    case.call_and_validate(base_url=url, checks=CHECKS, timeout=60)
+    check(case, url)
 
 
 @pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=200, **BOUNDED)
 def test_every_answer_is_as_the_document_says_for_many_more_requests(case, url):
-    case.call_and_validate(base_url=url, checks=CHECKS, timeout=60)
+    check(case, url)
