@@ -26,7 +26,7 @@ export async function answer(path, {method = 'GET', body, signal} = {}) {
     if (response.ok) return response;
     const message = await refusal(response);
     const isOutdated = key !== sessionStorage.getItem(KEY); // another call has learnt the key meanwhile
-    if (response.status === 401 && (isOutdated || await keyGiven(message))) continue;
+    if (response.status === 401 && (isOutdated || await keyGiven(Boolean(key)))) continue;
     throw new EndpointError(message, response.status);
   }
 }
@@ -47,15 +47,15 @@ async function refusal(response) {
   return wait ? `${words} (${response.status}, again in ${wait} s)` : words;
 }
 
-function keyGiven(reason) {
-  asked ??= keyFromDialog(reason).finally(() => { asked = null; });
+function keyGiven(isRefused) {
+  asked ??= keyFromDialog(isRefused).finally(() => { asked = null; });
   return asked;
 }
 
 /** Whether a key was given. */
-function keyFromDialog(reason) {
+function keyFromDialog(isRefused) {
   const form = document.getElementById('key-form');
-  document.getElementById('key-reason').textContent = reason;
+  document.getElementById('key-reason').textContent = isRefused ? 'The last one was refused.' : '';
   form.elements.key.value = '';
   dialog.showModal();
   return new Promise(settle => {

@@ -86,6 +86,7 @@ function takeSample(place) {
   if (text === undefined) return;
   form.elements.text.value = text;
   by('sample').value = place;
+  hide(by('error'));
 }
 
 function changeTask() {
@@ -225,7 +226,7 @@ function hide(line) {
 form.addEventListener('submit', event => { event.preventDefault(); rewrite(); });
 form.addEventListener('input', describeOptions);
 form.elements.task.addEventListener('change', changeTask);
-form.elements.text.addEventListener('input', () => { by('sample').value = ''; });
+form.elements.text.addEventListener('input', () => { by('sample').value = ''; hide(by('error')); });
 by('sample').addEventListener('change', () => takeSample(by('sample').value));
 by('filter').addEventListener('input', filterAdapters);
 by('filter').addEventListener('keydown', event => { if (event.key === 'Enter') event.preventDefault(); });

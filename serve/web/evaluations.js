@@ -34,12 +34,7 @@ async function refresh() {
     const current = data.find(isUnderWay);
     if (current) await follow(current);
   } catch (error) {
-    if (error.status === 404) {
-      by('evaluation-line').replaceChildren('This endpoint keeps no evaluations. ', element('code', {}, 'python jobs/batch_evaluate.py'),
-        ' asks it for them from outside, and writes scores to a folder.');
-    } else {
-      fail(error.message);
-    }
+    fail(error.message);
   }
 }
 
@@ -75,11 +70,28 @@ async function start() {
   if (!form.reportValidity()) return;
   const limit = form.elements.limit.value;
   const body = {tasks: 'all', split: form.elements.split.value, limit: limit ? Number(limit) : null, adapters: ['base', ...chosenAdapters()]};
+  showWork('reading the rows'); // the first time this takes a while
   try {
     await follow(await call(PATH, {method: 'POST', body}));
   } catch (error) {
     fail(error.message);
+  } finally {
+    endWork();
   }
+}
+
+/** A line beside a bar that moves without an end, until `showProgress` knows more. */
+function showWork(words) {
+  by('evaluate').elements.start.disabled = true;
+  by('progress').hidden = false;
+  by('progress-line').textContent = words;
+  by('bar').removeAttribute('value');
+  by('cancel').hidden = true;
+}
+
+function endWork() {
+  by('evaluate').elements.start.disabled = false;
+  by('progress').hidden = true;
 }
 
 /** Shows an evaluation's progress until it has ended, and then what it found. */
@@ -87,7 +99,7 @@ async function follow(evaluation) {
   const {id} = evaluation;
   if (followed === id) return;
   followed = id;
-  by('evaluate').elements[2].disabled = true;
+  by('evaluate').elements.start.disabled = true;
   try {
     for (let pause = FIRST_WAIT_MS; isUnderWay(evaluation) && followed === id; pause = Math.min(LONGEST_WAIT_MS, 1.3 * pause)) {
       showProgress(evaluation);
@@ -96,8 +108,7 @@ async function follow(evaluation) {
     }
   } finally {
     followed = '';
-    by('progress').hidden = true;
-    by('evaluate').elements[2].disabled = false;
+    endWork();
   }
   if (evaluation.status === 'completed') showLast(evaluation);
   if (evaluation.status === 'failed') fail(evaluation.error?.message ?? 'The evaluation failed.');
@@ -105,12 +116,12 @@ async function follow(evaluation) {
 }
 
 function showProgress({id, status, progress: {done, total, seconds_left: left}}) {
-  by('progress').hidden = false;
+  by('progress').hidden = by('cancel').hidden = false;
   by('cancel').dataset.id = id;
   by('bar').max = Math.max(1, total);
   by('bar').value = done;
-  by('progress-line').textContent = status === 'queued' ? 'waiting for its turn'
-    : `${done} of ${total} answers${Number.isFinite(left) ? `, about ${duration(left)} left` : ''}`;
+  const rest = done === total ? ', scoring' : Number.isFinite(left) ? `, about ${duration(left)} left` : '';
+  by('progress-line').textContent = status === 'queued' ? 'waiting for its turn' : `${done} of ${total} answers${rest}`;
 }
 
 const duration = seconds => seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`;

@@ -1,113 +1,111 @@
-"""Evaluations in the shape of the interface over made-up scores: each look at a running one finds it a step further."""
+"""Evaluations with made-up scores for the real routes: each look at a running one finds it a step further."""
 
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from serve.evaluations.shapes import Bounds, Evaluation, EvaluationRequest, Means, Progress, SettledRequest, TaskScore
 
+from mixwright.decoding import GREEDY
 from mixwright.scenarios import Scenario
 
 CREATED = 1_780_000_000
+ANSWERS = 100
+"""Of each adapter."""
 
 
 class MadeUpEvaluations:
-    """Each look at a running one finds it a step further, so that it ends after `steps` of them."""
+    """What `serve.evaluations.routes` needs; one ends after `steps` looks at it."""
 
     def __init__(self, scenario: Scenario, *, steps: int = 3) -> None:
         self.scenario, self.steps = scenario, steps
-        self.evaluations: list[dict[str, Any]] = []
+        self.evaluations: list[Evaluation] = []
         """Newest first."""
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[EvaluationRequest] = []
 
-    def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        total = 100 * len(request["adapters"])
-        evaluation = {
-            "id": f"evaluation-{len(self.evaluations)}",
-            "status": "queued",
-            "request": {"tasks": [task.name for task in self.scenario.tasks], "decoding": {}, **request},
-            "created": CREATED + len(self.evaluations),
-            "progress": {"done": 0, "total": total, "seconds_left": None},
-            "scores": [],
-            "summary": {},
-            "error": None,
-        }
+    def clear(self) -> None:
+        self.evaluations.clear()
+        self.requests.clear()
+
+    def start(self, request: EvaluationRequest) -> Evaluation:
+        settled = SettledRequest(
+            tasks=[task.name for task in self.scenario.tasks],
+            split=request.split,
+            limit=request.limit or 200,
+            adapters=list(request.adapters),
+            decoding=request.decoding or GREEDY,
+            max_new_tokens=128,
+        )
+        evaluation = Evaluation(
+            id=f"evaluation-{len(self.evaluations)}",
+            status="queued",
+            request=settled,
+            created=CREATED + len(self.evaluations),
+            progress=Progress(done=0, total=ANSWERS * len(request.adapters)),
+        )
         self.evaluations.insert(0, evaluation)
         return evaluation
 
-    def look(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        progress = evaluation["progress"]
-        if evaluation["status"] in ("queued", "running"):
-            progress["done"] = min(progress["total"], progress["done"] + progress["total"] // self.steps + 1)
-            progress["seconds_left"] = (progress["total"] - progress["done"]) / 10
-            evaluation["status"] = "completed" if progress["done"] == progress["total"] else "running"
-        if evaluation["status"] == "completed" and not evaluation["scores"]:
-            evaluation.update(made_up_scores(self.scenario, evaluation["request"]["adapters"]))
+    def finished(self, *adapters: str) -> Evaluation:
+        """One more that has ended."""
+        evaluation = self.start(EvaluationRequest(split="dev", limit=20, adapters=adapters))
+        while evaluation.status != "completed":
+            self._move_on(evaluation)
         return evaluation
 
-    def add_routes(self, app: FastAPI) -> None:
-        @app.get("/v1/evaluations")
-        def listed() -> dict[str, Any]:
-            return {"object": "list", "data": self.evaluations}
+    async def create(self, request: EvaluationRequest) -> Evaluation:
+        self.requests.append(request)
+        return self.start(request)
 
-        @app.post("/v1/evaluations", status_code=202)
-        async def started(request: Request) -> dict[str, Any]:
-            body = await request.json()
-            self.requests.append(body)
-            return self.start(body)
+    async def list(self) -> list[Evaluation]:
+        return self.evaluations
 
-        @app.get("/v1/evaluations/{name}")
-        def one(name: str) -> dict[str, Any]:
-            return self.look(self._find(name))
+    async def get(self, evaluation_id: str) -> Evaluation:
+        evaluation = self._find(evaluation_id)
+        if evaluation.status in ("queued", "running"):
+            self._move_on(evaluation)
+        return evaluation
 
-        @app.post("/v1/evaluations/{name}/cancel")
-        def cancelled(name: str) -> dict[str, Any]:
-            evaluation = self._find(name)
-            evaluation["status"] = "cancelled"
-            return evaluation
+    async def cancel(self, evaluation_id: str) -> Evaluation:
+        evaluation = self._find(evaluation_id)
+        evaluation.status = "cancelled"
+        return evaluation
 
-        @app.get("/v1/evaluations/{name}/predictions")
-        def predictions(name: str) -> PlainTextResponse:
-            return PlainTextResponse('{"adapter": "base"}\n', media_type="application/x-ndjson")
+    async def predictions(self, evaluation_id: str) -> AsyncIterator[str]:
+        yield '{"adapter": "base"}\n'
 
-    def _find(self, name: str) -> dict[str, Any]:
-        return next(evaluation for evaluation in self.evaluations if evaluation["id"] == name)
+    def _find(self, evaluation_id: str) -> Evaluation:
+        return next(evaluation for evaluation in self.evaluations if evaluation.id == evaluation_id)
+
+    def _move_on(self, evaluation: Evaluation) -> None:
+        progress = evaluation.progress
+        progress.done = min(progress.total, progress.done + progress.total // self.steps + 1)
+        progress.seconds_left = (progress.total - progress.done) / 10
+        evaluation.status = "running"
+        if progress.done == progress.total:
+            evaluation.status, progress.seconds_left = "completed", None
+            evaluation.scores = made_up_scores(self.scenario, evaluation.request.adapters)
+            evaluation.summary = {name: _means(evaluation.scores, name) for name in evaluation.request.adapters}
 
 
-def made_up_scores(scenario: Scenario, adapters: list[str]) -> dict[str, Any]:
+def made_up_scores(scenario: Scenario, adapters: list[str]) -> list[TaskScore]:
     draw = random.Random(0)
-    scores = [
-        {
-            "adapter": adapter,
-            "task": task.name,
-            "seen": task.seen,
-            "metric": task.metric,
-            "value": (value := draw.uniform(10, 40) + 15 * (adapter != "base")),
-            "low": value - 6,
-            "high": value + 6,
-            "rows": 20,
-        }
+    values = {(task.name, name): draw.uniform(10, 40) + 15 * (name != "base") for task in scenario.tasks for name in adapters}
+    return [
+        TaskScore(
+            adapter=name, task=task.name, seen=task.seen, metric=task.metric, value=value, low=value - 6, high=value + 6, rows=20
+        )
         for task in scenario.tasks
-        for adapter in adapters
+        for name in adapters
+        for value in [values[task.name, name]]
     ]
 
-    def mean(adapter: str, seen: bool) -> dict[str, float] | None:
-        values = [score["value"] for score in scores if score["adapter"] == adapter and score["seen"] == seen]
+
+def _means(scores: list[TaskScore], adapter: str) -> Means:
+    def mean(seen: bool) -> Bounds | None:
+        values = [score.value for score in scores if score.adapter == adapter and score.seen == seen]
         value = sum(values) / len(values) if values else None
-        return None if value is None else {"value": value, "low": value - 3, "high": value + 3}
+        return None if value is None else Bounds(value=value, low=value - 3, high=value + 3)
 
-    summary = {adapter: {"seen": mean(adapter, True), "unseen": mean(adapter, False)} for adapter in adapters}
-    return {"scores": scores, "summary": summary}
-
-
-def locked(app: FastAPI, key: str) -> None:
-    """Every API call needs the key from here on; the page and its files do not."""
-
-    @app.middleware("http")
-    async def with_key(request: Request, call_next: Any) -> Any:
-        if request.url.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {key}":
-            error = {"message": "the key is missing or wrong", "type": "authentication_error", "param": None, "code": None}
-            return JSONResponse({"error": error}, status_code=401)
-        return await call_next(request)
+    return Means(seen=mean(True), unseen=mean(False))

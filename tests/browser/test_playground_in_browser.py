@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,12 @@ import torch
 import yaml
 from fastapi import FastAPI
 from serve.engine import Answerer
-from serve.front import BusyError, Front, LocalBackend, make_app
+from serve.errors import BusyError
+from serve.evaluations.shapes import EvaluationRequest
+from serve.front import Front, LocalBackend, make_app
+from serve.safety import NO_KEY, Rules
 from tests.browser.chromium import chromium, contrast, requested, show
-from tests.browser.made_up_evaluations import MadeUpEvaluations, locked
+from tests.browser.made_up_evaluations import MadeUpEvaluations
 from tests.serve.running import running
 
 from mixwright.config import ModelConfig, SweepConfig
@@ -57,12 +61,13 @@ class BusyBackend(LocalBackend):
         return await super().answer(questions)
 
 
-def make(run_dir: str = "") -> FastAPI:
+def make(run_dir: str = "", evaluations: MadeUpEvaluations | None = None, rules: Rules = NO_KEY) -> FastAPI:
     loss = ResponseLoss(nll=0.0, tokens=1)
     answerer = Answerer(
         engine=EditingEngine(ADAPTERS), tokenizer=CharacterTokenizer(), context_length=5000, score=lambda rows, adapter: loss
     )
-    return make_app(BusyBackend(answerer), Front(model="made-up", adapters=ADAPTERS, scenario=SCENARIO, run_dir=run_dir))
+    front = Front(model="made-up", adapters=ADAPTERS, scenario=SCENARIO, run_dir=run_dir)
+    return make_app(BusyBackend(answerer), front, evaluations=evaluations, rules=rules)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +80,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, MadeUpEvaluations]]:
     folder = tmp_path_factory.mktemp("run")
     (folder / "config.yaml").write_text(yaml.safe_dump(SweepConfig.model_validate({"name": "run"}).model_dump(mode="json")))
-    app, evaluations = make(str(folder)), MadeUpEvaluations(SCENARIO)
-    evaluations.add_routes(app)
-    with running(app) as url:
+    evaluations = MadeUpEvaluations(SCENARIO)
+    with running(make(str(folder), evaluations)) as url:
         yield url, evaluations
 
 
@@ -89,10 +93,9 @@ def url(served: tuple[str, MadeUpEvaluations]) -> str:
 @pytest.fixture
 def evaluations(served: tuple[str, MadeUpEvaluations]) -> Iterator[MadeUpEvaluations]:
     """None yet, and none is left behind."""
-    served[1].evaluations.clear()
-    served[1].requests.clear()
+    served[1].clear()
     yield served[1]
-    served[1].evaluations.clear()
+    served[1].clear()
 
 
 def until(browser: Any, condition: str, *, seconds: float = 30.0) -> Any:
@@ -206,6 +209,8 @@ def test_no_text_is_not_sent(browser: Any, url: str) -> None:
     browser.find_element("id", "run").click()
     assert browser.find_element("id", "error").text.startswith("There is no text to rewrite")
     assert not browser.find_element("id", "answers").is_displayed()
+    write(browser, "Some.")
+    assert not browser.find_element("id", "error").is_displayed()
 
 
 def test_decoding_and_instruction_reach_the_endpoint_as_they_were_chosen(browser: Any, url: str) -> None:
@@ -268,7 +273,7 @@ def test_everything_that_can_be_set_has_a_name(browser: Any, url: str, evaluatio
 
 @pytest.mark.parametrize("width", [320, PHONE, 768, DESK])
 def test_the_page_never_scrolls_sideways(browser: Any, url: str, evaluations: MadeUpEvaluations, width: int) -> None:
-    finish(evaluations, ("base", "best", "formal"))
+    evaluations.finished("base", "best", "formal")
     opened(browser, url, width=width)
     tick(browser, "formal")
     browser.execute_script("document.getElementById('text').value = 'Averylongwordwithoutanyend'.repeat(20)")
@@ -292,7 +297,7 @@ def test_what_can_be_pressed_is_large_enough_for_a_thumb(browser: Any, url: str,
 def test_text_stands_out_from_what_is_behind_it_in_light_and_dark(
     browser: Any, url: str, evaluations: MadeUpEvaluations, dark: bool
 ) -> None:
-    finish(evaluations, ("base", "best"))
+    evaluations.finished("base", "best")
     opened(browser, url, dark=dark)
     rewrite(browser, "He go home very late.")
     colours = browser.execute_script(
@@ -313,7 +318,7 @@ def test_text_stands_out_from_what_is_behind_it_in_light_and_dark(
 
 
 def test_the_console_is_silent_and_no_request_leaves_the_origin(browser: Any, url: str, evaluations: MadeUpEvaluations) -> None:
-    finish(evaluations, ("base", "best"))
+    evaluations.finished("base", "best")
     browser.get_log("browser")
     requested(browser)
     opened(browser, url)
@@ -324,17 +329,10 @@ def test_the_console_is_silent_and_no_request_leaves_the_origin(browser: Any, ur
     assert sum(address.endswith("/v1/rewrite") for address in asked) == 2
 
 
-def finish(evaluations: MadeUpEvaluations, adapters: tuple[str, ...]) -> dict[str, Any]:
-    evaluation = evaluations.start({"split": "dev", "limit": 20, "adapters": list(adapters)})
-    while evaluation["status"] != "completed":
-        evaluations.look(evaluation)
-    return evaluation
-
-
 def test_charts_show_every_score_with_seen_and_unseen_apart_and_a_table_says_the_same(
     browser: Any, url: str, evaluations: MadeUpEvaluations
 ) -> None:
-    found = finish(evaluations, ("base", "best", "formal"))
+    found = evaluations.finished("base", "best", "formal")
     opened(browser, url)
     assert [item.text for item in browser.find_elements("css selector", "#charts h3")] == ["Seen in training", "Unseen in training"]
     groups = browser.execute_script(
@@ -347,17 +345,18 @@ def test_charts_show_every_score_with_seen_and_unseen_apart_and_a_table_says_the
     said = " ".join(picture["said"] for group in groups for picture in group)
     browser.find_element("css selector", "#figures summary").click()
     table = browser.find_element("id", "scores").text
-    for score in found["scores"]:
-        assert f"{score['adapter']} {score['value']:.1f}, from {score['low']:.1f} to {score['high']:.1f}" in said
-        assert f"{score['value']:.1f} {score['low']:.1f} to {score['high']:.1f}" in table
-    assert f"{found['summary']['best']['seen']['value']:.1f}" in table
+    for score in found.scores:
+        assert f"{score.adapter} {score.value:.1f}, from {score.low:.1f} to {score.high:.1f}" in said
+        assert f"{score.value:.1f} {score.low:.1f} to {score.high:.1f}" in table
+    assert found.summary["best"].seen is not None
+    assert f"{found.summary['best'].seen.value:.1f}" in table
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_no_lettering_of_a_chart_is_cut_off_and_bars_end_where_their_scores_are(
     browser: Any, url: str, evaluations: MadeUpEvaluations, width: int
 ) -> None:
-    found = finish(evaluations, ("base", "best", "an-adapter-with-a-long-name"))
+    found = evaluations.finished("base", "best", "an-adapter-with-a-long-name")
     opened(browser, url, width=width)
     cut = browser.execute_script(
         """return [...document.querySelectorAll('figure > svg')].flatMap(picture => {
@@ -374,7 +373,7 @@ def test_no_lettering_of_a_chart_is_cut_off_and_bars_end_where_their_scores_are(
         const [zero, hundred] = [grid[0], grid[4]].map(line => Number(line.getAttribute('x1')));
         return [...picture.querySelectorAll('rect')].map(bar => 100 * bar.getAttribute('width') / (hundred - zero))"""
     )
-    assert ends == pytest.approx([score["value"] for score in found["scores"][:3]])
+    assert ends == pytest.approx([score.value for score in found.scores[:3]])
 
 
 def test_without_an_evaluation_a_line_says_how_to_start_one_and_one_is_started_and_followed(
@@ -388,9 +387,21 @@ def test_without_an_evaluation_a_line_says_how_to_start_one_and_one_is_started_a
     browser.find_element("css selector", "#evaluate button").click()
     until(browser, "document.getElementById('progress-line').textContent.includes(' of 200 answers, about ')")
     until(browser, "document.querySelectorAll('figure').length")
-    assert evaluations.requests == [{"tasks": "all", "split": "dev", "limit": 7, "adapters": ["base", "best"]}]
+    assert evaluations.requests == [EvaluationRequest(tasks="all", split="dev", limit=7, adapters=("base", "best"))]
     assert not browser.find_element("id", "progress").is_displayed()
     assert "at most 7 rows a task, greedy" in browser.find_element("id", "evaluation-line").text
+
+
+def test_something_is_seen_while_the_endpoint_still_reads_the_rows(browser: Any, url: str, evaluations: MadeUpEvaluations) -> None:
+    opened(browser, url)
+    browser.execute_script(
+        """const before = window.fetch;
+        window.fetch = (path, options) => new Promise(done => { window.go = () => done(before(path, options)); })"""
+    )
+    browser.find_element("css selector", "#evaluate button").click()
+    until(browser, "!document.getElementById('progress').hidden")
+    assert browser.find_element("id", "progress").text == "reading the rows"
+    assert not browser.find_element("css selector", "#evaluate button").is_enabled()
 
 
 def test_one_that_runs_is_found_again_by_a_new_page_and_can_be_cancelled(
@@ -398,38 +409,36 @@ def test_one_that_runs_is_found_again_by_a_new_page_and_can_be_cancelled(
 ) -> None:
     evaluations.steps, before = 1000, evaluations.steps
     try:
-        running_one = evaluations.start({"split": "test", "limit": None, "adapters": ["base"]})
+        running_one = evaluations.start(EvaluationRequest(split="test", adapters=("base",)))
         opened(browser, url)
         until(browser, "document.getElementById('progress-line').textContent.includes('of 100 answers')")
         browser.find_element("id", "cancel").click()
         until(browser, "document.getElementById('progress').hidden")
     finally:
         evaluations.steps = before
-    assert running_one["status"] == "cancelled"
+    assert running_one.status == "cancelled"
     assert browser.find_element("css selector", "#evaluate button").is_enabled()
 
 
-def test_an_endpoint_without_evaluations_says_so_in_a_line(browser: Any) -> None:
+def test_an_endpoint_without_a_run_has_no_samples_and_says_why_nothing_can_be_evaluated(browser: Any) -> None:
     with running(make()) as url:
         opened(browser, url)
-        assert "batch_evaluate.py" in browser.find_element("id", "evaluation-line").text
-        assert not browser.find_element("id", "evaluate").is_displayed()
         assert not browser.find_element("id", "sample").is_enabled()
-    browser.get_log("browser")  # Chromium notes the 404 there
+        browser.find_element("css selector", "#evaluate button").click()
+        until(browser, "!document.getElementById('evaluation-error').hidden")
+        assert "serves no run" in browser.find_element("id", "evaluation-error").text
+    browser.get_log("browser")  # Chromium notes the refusal there
 
 
 def test_a_key_is_asked_for_once_and_kept_in_the_tab(browser: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    app = make()
-    MadeUpEvaluations(SCENARIO).add_routes(app)
-    locked(app, KEY)
-    with running(app) as url:
+    rules = Rules(key_digest=hashlib.sha256(KEY.encode()).digest())
+    with running(make(rules=rules)) as url:
         show(browser, url, width=PHONE)
-        until(browser, "document.querySelector('dialog[open]')")
-        assert browser.find_element("id", "key-reason").text == "the key is missing or wrong"
-        for tried in ("wrong", KEY):
+        for tried, reason in (("wrong", ""), (KEY, "The last one was refused.")):
             until(browser, "document.querySelector('dialog[open]')")
+            until(browser, f"document.getElementById('key-reason').textContent === '{reason}'")
             assert browser.switch_to.active_element.get_attribute("id") == "key"
             browser.switch_to.active_element.send_keys(tried, Keys.ENTER)
             until(browser, f"sessionStorage.getItem('mixwright-key') === '{tried}'")
@@ -443,7 +452,7 @@ def test_a_key_is_asked_for_once_and_kept_in_the_tab(browser: Any) -> None:
         browser.find_element("id", "run").click()
         until(browser, "document.querySelector('dialog[open]')")
         browser.find_element("id", "key-cancel").click()
-        assert "the key is missing or wrong" in answered(browser)[0]["text"]
+        assert "send the endpoint's key" in answered(browser)[0]["text"]
     browser.get_log("browser")
 
 

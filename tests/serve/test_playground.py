@@ -34,6 +34,7 @@ def test_files_go_out_as_they_are_and_once_while_they_stay_the_same(path: str, k
     first = client().get(path)
     assert first.headers["content-type"].startswith(kind)
     assert first.content == (playground.WEB / (Path(path).name or "index.html")).read_bytes()
+    assert first.headers["cache-control"] == "no-cache"
     again = client().get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert client().get(path, headers={"If-None-Match": '"another"'}).status_code == 200
