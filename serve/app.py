@@ -10,6 +10,7 @@ ingress holds no model and is not multiplexed, so any of it can answer for any a
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -57,6 +58,7 @@ class EngineReplica:
     """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        _log_with_serve()
         metrics = ReplicaMetrics()
         self._replica = load_replica(endpoint, metrics)
         metrics.counts = lambda: self._replica.residents.counts
@@ -64,6 +66,9 @@ class EngineReplica:
 
     async def ready(self) -> bool:
         return True
+
+    async def check_health(self) -> None:
+        await self._replica.check_health()
 
     async def state(self) -> dict[str, int]:
         """What it is at, for those who look after it."""
@@ -157,6 +162,14 @@ def _replicas(replicas: int | Autoscaling) -> dict[str, Any]:
         "target_ongoing_requests": replicas.target_ongoing_requests,
     }
     return {"autoscaling_config": scaling}
+
+
+def _log_with_serve() -> None:
+    """What we have to say goes where Serve's replicas say it; it sets up nothing for other loggers."""
+    for name in ("mixwright", "serve"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.parent = logging.getLogger("ray.serve")
 
 
 def _finds_this_package() -> dict[str, Any]:

@@ -76,6 +76,8 @@ class DecodingLlama:
         self._causal = causal_lm(model)
         self._decoder = self._causal.get_decoder()
         config = self._causal.config
+        # Held by themselves: an adapter that comes later may wrap the modules, and its rows go elsewhere.
+        self._embedding_VC, self._norm_C = self._decoder.embed_tokens.weight, self._decoder.norm.weight
         self._epsilon: float = config.rms_norm_eps
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -168,7 +170,7 @@ class DecodingLlama:
 
     def __call__(self, laid_out: Pass, cache: RowCache) -> torch.Tensor:
         """Logits (M, V); keys and values of all tokens are in the cache afterwards."""
-        x_NC = self._decoder.embed_tokens(laid_out.ids_N)
+        x_NC = nn.functional.embedding(laid_out.ids_N, self._embedding_VC)
         cos, sin = self._decoder.rotary_emb(x_NC[None], laid_out.positions_N[None])
         half = self.width // 2
         turning = cos[0, :, None], torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)
@@ -180,7 +182,7 @@ class DecodingLlama:
             x_NC = x_NC + layer.down(nn.functional.silu(gate).mul_(up), laid_out.adapters)
         if laid_out.wanted_M is not None:
             x_NC = x_NC[laid_out.wanted_M]
-        return self._head.product(_norm(x_NC, self._decoder.norm.weight, self._epsilon))
+        return self._head.product(_norm(x_NC, self._norm_C, self._epsilon))
 
     def _attention(
         self, index: int, q_k_v_NO: torch.Tensor, turning: tuple[torch.Tensor, torch.Tensor], laid_out: Pass, cache: RowCache
