@@ -17,6 +17,7 @@ from torch import nn
 from mixwright.generate.cache import RowCache
 from mixwright.generate.passes import Group, Pass
 from mixwright.models import causal_lm
+from mixwright.native import operators_for
 from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
 from mixwright.records import BASE
 
@@ -178,8 +179,8 @@ class DecodingLlama:
             normed_NC = _norm(x_NC, layer.attention_norm_C, self._epsilon)
             out_NC = self._attention(index, layer.q_k_v(normed_NC, laid_out.adapters), turning, laid_out, cache)
             x_NC = x_NC + layer.o(out_NC, laid_out.adapters)
-            gate, up = layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon), laid_out.adapters).chunk(2, -1)
-            x_NC = x_NC + layer.down(nn.functional.silu(gate).mul_(up), laid_out.adapters)
+            gate_up = layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon), laid_out.adapters)
+            x_NC = x_NC + layer.down(_swiglu(gate_up), laid_out.adapters)
         if laid_out.wanted_M is not None:
             x_NC = x_NC[laid_out.wanted_M]
         return self._head.product(_norm(x_NC, self._norm_C, self._epsilon))
@@ -212,8 +213,19 @@ def _adapted(module: Any, name: str) -> bool:
 
 def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
     """As transformers' LLaMA rounds it."""
+    if native := operators_for(x_NC):
+        y_NC: torch.Tensor = native.rms_norm(x_NC, weight_C, epsilon)[0]
+        return y_NC
     wide_NC = x_NC.float()
     return (wide_NC * torch.rsqrt(wide_NC.pow(2).mean(-1, keepdim=True) + epsilon)).to(x_NC.dtype) * weight_C
+
+
+def _swiglu(gate_up: torch.Tensor) -> torch.Tensor:
+    if native := operators_for(gate_up):
+        out_NC: torch.Tensor = native.swiglu(gate_up)
+        return out_NC
+    gate, up = gate_up.chunk(2, -1)
+    return nn.functional.silu(gate).mul_(up)
 
 
 def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, signed_sin_N1D: torch.Tensor) -> torch.Tensor:
