@@ -111,6 +111,7 @@ class LocalBackend:
     """An answerer in this process, stepped as a replica steps it; for tests, and for trying things out without Ray."""
 
     def __init__(self, answerer: Answerer) -> None:
+        assert answerer.engine is not None
         loop = EngineLoop(answerer.engine, rows=LOCAL_ROWS, max_waiting_tokens=LOCAL_WAITING_TOKENS)
         self._service = Service.over(answerer, loop)
 
