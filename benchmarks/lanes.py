@@ -13,7 +13,8 @@ sweep_extrapolated_from      Trials of the rival that were run, where not all we
 seconds_per_trial            Ours, and `rival_seconds_per_trial`.
 max_abs_difference           The largest difference between the two sides' scores of trials that both ran, rung by rung.
 memory_growth_mib            What the sweep's own processes (workers, lane, Ray Train's controller, driver) hold more after 100
-                             trials on one lane than after 20: the sum of their unique set sizes, each a median of five trials.
+                             trials on one lane than after 20: the sum of their memory that is resident and not shared, each a median
+                             of five trials. The kernel's counters are read, which costs the trials nothing.
                              `--quick` has no such lane, and compares trials 6 and 16 of the sweep. Ray's own servers stand in
                              the rows alone.
 
@@ -70,6 +71,7 @@ KINDS = {
     "gcs_server": "ray",
 }
 """Part of a process's title -> what it is in the rows."""
+ALL_KINDS = {"driver", *KINDS.values()}
 TASK = "louder"
 SCENARIO = Scenario.model_validate(
     {
@@ -271,24 +273,26 @@ class Bench:
             watch.join()
 
     def _watch(self, name: str, stop: threading.Event) -> None:
-        ended, trials = 0, self.folder / name / "trials.jsonl"
+        ended, trials, watched = 0, self.folder / name / "trials.jsonl", Watched()
         while not stop.wait(0.02):
             count = trials.read_bytes().count(b"\n") if trials.exists() else 0
             if count > ended:
                 ended = count
                 self.rows += [
-                    Memory(what=f"memory {name}", side=kind, round=count, seconds=0.0, mib=mib) for kind, mib in held_mib().items()
+                    Memory(what=f"memory {name}", side=kind, round=count, seconds=0.0, mib=mib)
+                    for kind, mib in watched.held_mib().items()
                 ]
 
     def _growth(self) -> float:
         names = {row.what for row in self.rows if isinstance(row, Memory)}
         name, settled = ("memory lane", SETTLED) if "memory lane" in names else ("memory sweep0", SETTLED_IN_A_SWEEP)
-        held: dict[int, float] = defaultdict(float)
+        by_trial: dict[int, dict[str, float]] = defaultdict(dict)
         for row in self.rows:
-            if isinstance(row, Memory) and row.what == name and row.side != "ray":
-                held[row.round] += row.mib
+            if isinstance(row, Memory) and row.what == name:
+                by_trial[row.round][row.side] = row.mib
+        whole = {number: held for number, held in by_trial.items() if held.keys() >= ALL_KINDS}
         # While the last trial is noted, its lane may be closing already.
-        after = [held[number] for number in sorted(held) if number >= settled][:-1]
+        after = [sum(whole[number].values()) - whole[number]["ray"] for number in sorted(whole) if number >= settled][:-1]
         return statistics.median(after[-5:]) - statistics.median(after[:5])
 
     def figures(self) -> dict[str, float]:
@@ -316,19 +320,38 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))]
 
 
-def held_mib() -> dict[str, float]:
-    """Unique set sizes of this process and its children, summed by what they are."""
-    held: dict[str, float] = defaultdict(float)
-    me = psutil.Process()
-    for process in (me, *me.children(recursive=True)):
-        try:
-            title = " ".join(process.cmdline()[:1])
-            kind = "driver" if process == me else next((kind for part, kind in KINDS.items() if part in title), "")
-            if kind:
-                held[kind] += process.memory_full_info().uss / 2**20
-        except psutil.Error:
-            continue  # it has ended
-    return {kind: round(mib, 2) for kind, mib in held.items()}
+class Watched:
+    """This process and its children, by what they are; looked for again only where one has ended or none was found."""
+
+    def __init__(self) -> None:
+        self._processes: list[tuple[psutil.Process, str]] = []
+
+    def held_mib(self) -> dict[str, float]:
+        """Resident memory that is not shared, summed by kind; a kind of which a process cannot be read is left out."""
+        if len({kind for _, kind in self._processes}) < len(ALL_KINDS) or not all(
+            process.is_running() for process, _ in self._processes
+        ):
+            self._processes = list(self._found())
+        held: dict[str, float] = defaultdict(float)
+        lost = set()
+        for process, kind in self._processes:
+            try:
+                memory = process.memory_info()
+                held[kind] += (memory.rss - memory.shared) / 2**20
+            except psutil.Error:
+                lost.add(kind)
+        return {kind: round(mib, 2) for kind, mib in held.items() if kind not in lost}
+
+    def _found(self) -> Iterator[tuple[psutil.Process, str]]:
+        me = psutil.Process()
+        yield me, "driver"
+        for process in me.children(recursive=True):
+            try:
+                title = " ".join(process.cmdline()[:1])
+            except psutil.Error:
+                continue  # it has ended
+            if kind := next((kind for part, kind in KINDS.items() if part in title), ""):
+                yield process, kind
 
 
 def rival_sweep(folder: Path, model: Path, trials: int) -> list[list[float]]:
@@ -383,7 +406,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from ray import train
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from mixwright.train.operators import use_own_compiler
+    from mixwright.native import use_own_compiler
 
     use_own_compiler()  # or DeepSpeed would compile for a minute, once
     point, folder, data = config["point"], config["shared"]["model"], config["shared"]["examples"]

@@ -10,6 +10,7 @@ ingress holds no model and is not multiplexed, so any of it can answer for any a
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -36,7 +37,7 @@ from serve.front import Front, make_app
 from serve.handle import HandleBackend
 from serve.loading import load_replica
 from serve.metrics import ReplicaMetrics, RequestMetrics
-from serve.safety import Rules, check_host, rules_from_environment
+from serve.safety import NO_KEY, Rules, check_host, rules_from_environment
 from serve.schema import NllRow
 from serve.service import Delta
 from serve.settings import Endpoint, Precision, of_run, resolve
@@ -60,6 +61,7 @@ class EngineReplica:
     """One copy of the base model; adapters come to it when they are asked for."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        _log_with_serve()
         metrics = ReplicaMetrics()
         self._replica = load_replica(endpoint, metrics)
         metrics.counts = lambda: self._replica.residents.counts
@@ -67,6 +69,9 @@ class EngineReplica:
 
     async def ready(self) -> bool:
         return True
+
+    async def check_health(self) -> None:
+        await self._replica.check_health()
 
     async def state(self) -> dict[str, int]:
         """What it is at, for those who look after it."""
@@ -130,7 +135,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     return application(resolve(args), rules)
 
 
-def application(endpoint: Endpoint, rules: Rules, *, evaluations: bool = True) -> serve.Application:
+def application(endpoint: Endpoint, rules: Rules = NO_KEY, *, evaluations: bool = True) -> serve.Application:
     """Ingress and replicas of one endpoint.
 
     Args:
@@ -185,6 +190,14 @@ def _replicas(replicas: int | Autoscaling) -> dict[str, Any]:
         "target_ongoing_requests": replicas.target_ongoing_requests,
     }
     return {"autoscaling_config": scaling}
+
+
+def _log_with_serve() -> None:
+    """What we have to say goes where Serve's replicas say it; it sets up nothing for other loggers."""
+    for name in ("mixwright", "serve"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.parent = logging.getLogger("ray.serve")
 
 
 def _finds_this_package() -> dict[str, Any]:

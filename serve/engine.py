@@ -72,7 +72,8 @@ class TokenScores:
 class Answerer:
     """An engine with the tokenizer of its prompts."""
 
-    engine: Engine
+    engine: Engine | None
+    """None: it is not asked through here."""
     tokenizer: Any
     context_length: int
     """Tokens that prompt and answer may have together."""
@@ -125,7 +126,10 @@ class Answerer:
         if self.likelihoods is None:
             raise ModelError("logprobs: this engine does not tell them; leave logprobs and echo out")
         ids = [self.continuation(prompt).prompt_ids for prompt in prompts]
-        found = self.likelihoods(ids, prompts[0].adapter, top)
+        return self.scored(ids, self.likelihoods(ids, prompts[0].adapter, top))
+
+    def scored(self, ids: Sequence[tuple[int, ...]], found: Sequence[Likelihood]) -> list[TokenScores]:
+        """What the model told of prompts, in their tokens' text."""
         return [self._token_scores(*parts) for parts in zip(ids, found, strict=True)]
 
     def _token_scores(self, ids: tuple[int, ...], likelihood: Likelihood) -> TokenScores:
@@ -145,10 +149,18 @@ class Answerer:
         Raises:
             ModelError: a row does not fit into the model's context.
         """
+        return self.score(self.rendered(rows), adapter)
+
+    def rendered(self, rows: Sequence[NllRow]) -> list[Rendered]:
+        """Rows as training renders them.
+
+        Raises:
+            ModelError: as `nll`.
+        """
         rendered = [render(self.tokenizer, row.instruction, row.text, row.response) for row in rows]
         for row in rendered:
             self._check_length(len(row.token_ids))
-        return self.score(rendered, adapter)
+        return rendered
 
     def text(self, token_ids: Sequence[int]) -> str:
         """The answer that these tokens are."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -46,6 +46,7 @@ from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
 from serve.playground import add_playground_routes
 from serve.safety import HEADERS, NO_KEY, Rules, Safety
 from serve.schema import (
+    ErrorAnswer,
     ErrorDetail,
     Health,
     ModelCard,
@@ -59,6 +60,22 @@ from serve.schema import (
 )
 from serve.service import Delta, Service
 
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": description}
+    for status, description in {
+        400: "A request that the model cannot answer, such as a text beyond its context",
+        401: "The endpoint has a key, and the request another or none",
+        403: "The endpoint has no key, and the request is not from its own machine",
+        404: "No such route, task, adapter, model or evaluation",
+        409: "What is served does not allow it",
+        413: "The body is too large",
+        422: "The request breaks a rule of its schema",
+        429: "A queue is full; see Retry-After",
+        503: "The engine is starting, or a replica was lost; see Retry-After",
+        504: "The answer took longer than it may",
+    }.items()
+}
+"""What any route may answer beside its own."""
 LOCAL_ROWS, LOCAL_WAITING_TOKENS = 256, 1_000_000
 
 
@@ -94,6 +111,7 @@ class LocalBackend:
     """An answerer in this process, stepped as a replica steps it; for tests, and for trying things out without Ray."""
 
     def __init__(self, answerer: Answerer) -> None:
+        assert answerer.engine is not None
         loop = EngineLoop(answerer.engine, rows=LOCAL_ROWS, max_waiting_tokens=LOCAL_WAITING_TOKENS)
         self._service = Service.over(answerer, loop)
 
@@ -159,6 +177,7 @@ def make_app(
         description="Rewrites texts with a base model and its adapters.",
         docs_url=None,
         redoc_url=None,
+        responses=ERRORS,
     )
     app.add_middleware(Safety, rules=rules)
     _add_error_answers(app)
@@ -253,7 +272,9 @@ def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
-        return _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
+        answer = _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> JSONResponse:

@@ -20,7 +20,7 @@ from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.loop import FullError
 from serve.engine import Completed, Prompt, Question, TokenScores
 from serve.errors import AwayError, BusyError
-from serve.metrics import asked_adapter
+from serve.metrics import asks_for
 from serve.pieces import RetryError
 from serve.schema import NllRow
 from serve.service import LATE, Delta, LateError
@@ -45,28 +45,28 @@ class HandleBackend:
         self._timeout_s = timeout_s + SPARE_S
 
     async def ready(self) -> None:
-        await self._engine.ready.remote()
+        await self._ask(self._engine.ready)
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
-        asked_adapter.set(questions[0].adapter)
+        asks_for(questions[0].adapter)
         return await self._ask_all(self._engine.answer, questions)
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
-        asked_adapter.set(prompts[0].adapter)
+        asks_for(prompts[0].adapter)
         return await self._ask_all(self._engine.complete, prompts)
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        asked_adapter.set(prompts[0].adapter)
+        asks_for(prompts[0].adapter)
         scores: list[TokenScores] = await self._in_time(self._ask(self._engine.token_scores, prompts, top))
         return scores
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        asked_adapter.set(adapter)
+        asks_for(adapter)
         loss: ResponseLoss = await self._in_time(self._ask(self._engine.nll, rows, adapter))
         return loss
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        asked_adapter.set(prompt.adapter)
+        asks_for(prompt.adapter)
         return self._stream(prompt)
 
     async def _stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:

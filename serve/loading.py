@@ -11,17 +11,21 @@ from typing import Any, Protocol
 
 from mixwright import prepacked
 from mixwright.config import TrainConfig
+from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
 from mixwright.generate.batch import Limits
 from mixwright.generate.continuous import ContinuousEngine
 from mixwright.generate.likelihoods import Likelihood, likelihoods
 from mixwright.generate.loop import EngineLoop, StepReport
 from mixwright.generate.residents import Residents
-from mixwright.models import load_base
+from mixwright.generate.vllm_engine import VllmEngine
+from mixwright.models import ADAPTER_CONFIG, base_folder, load_base, load_tokenizer
 from mixwright.prompts import Rendered
 from mixwright.records import BASE
+from mixwright.store.vllm import MAX_LORA_RANKS, vllm_fit
 from mixwright.train.precision import choose_precision
-from serve.engine import Answerer
+from serve.engine import Answerer, Prompt, TokenScores
+from serve.schema import NllRow
 from serve.service import Service
 from serve.settings import Endpoint
 
@@ -44,14 +48,18 @@ class Watcher(Protocol):
 class Replica:
     """A service, and what of it can be looked at from outside."""
 
-    def __init__(self, service: Service, residents: Residents, loop: EngineLoop | None = None) -> None:
-        self.service, self.residents, self.loop = service, residents, loop
+    def __init__(self, service: Service, engine: EngineLoop | VllmEngine, residents: Residents) -> None:
+        self.service, self.engine, self.residents = service, engine, residents
 
     def state(self) -> dict[str, int]:
         """Requests that are waiting or in work, and adapters in memory."""
         counts = self.residents.counts
-        working = {"working": self.loop.working} if self.loop else {}
-        return {**working, "adapters": counts.held, "loaded": counts.loaded, "evicted": counts.evicted}
+        return {"working": self.engine.working, "adapters": counts.held, "loaded": counts.loaded, "evicted": counts.evicted}
+
+    async def check_health(self) -> None:
+        """Raises what ails the engine, if anything does."""
+        if isinstance(self.engine, VllmEngine):
+            await self.engine.check_health()
 
 
 def load_replica(endpoint: Endpoint, watcher: Watcher | None = None) -> Replica:
@@ -60,6 +68,11 @@ def load_replica(endpoint: Endpoint, watcher: Watcher | None = None) -> Replica:
     Raises:
         ModelError: it cannot be loaded.
     """
+    return _on_vllm(endpoint, watcher) if endpoint.serve.engine == "vllm" else _on_our_own(endpoint, watcher)
+
+
+def _on_our_own(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
+    """Our pass, and transformers for what it does not take."""
     import torch
 
     settings = endpoint.serve
@@ -91,7 +104,69 @@ def load_replica(endpoint: Endpoint, watcher: Watcher | None = None) -> Replica:
     service = Service.over(
         _answerer(engine, base.tokenizer), loop, using=residents.using, timeout_s=settings.request_timeout_s, watcher=watcher
     )
-    return Replica(service, residents, loop)
+    return Replica(service, loop, residents)
+
+
+def _on_vllm(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
+    settings = endpoint.serve
+    if endpoint.model.quantization != "none":
+        raise ModelError(
+            f"model.quantization {endpoint.model.quantization}: serve.engine vllm takes whole weights; choose mixwright"
+        )
+    tokenizer = load_tokenizer(endpoint.model)
+    engine = VllmEngine.load(
+        base_folder(endpoint.model),
+        frozenset({tokenizer.eos_token_id}),
+        max_waiting_tokens=settings.max_waiting_tokens,
+        **{
+            "revision": endpoint.model.revision,
+            "dtype": {"auto": "auto", "bf16": "bfloat16", "fp32": "float32"}[endpoint.precision],
+            "max_num_seqs": settings.max_batch_size,
+            "max_loras": settings.max_loaded_adapters,
+            "max_lora_rank": _highest_rank(endpoint),
+            **settings.vllm,
+        },
+    )
+    residents = Residents(engine, endpoint.store().locate, most=settings.max_loaded_adapters)
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("vLLM's losses come through its own calls")
+
+    answerer = Answerer(engine=None, tokenizer=tokenizer, context_length=engine.context_length, score=never)
+
+    async def losses(rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
+        rendered = answerer.rendered(rows)
+        found = await engine.likelihoods([tuple(row.token_ids) for row in rendered], adapter, 1)
+        told = [likelihood.logprobs[row.prompt_length - 1 :] for row, likelihood in zip(rendered, found, strict=True)]
+        tokens = sum(map(len, told))
+        return ResponseLoss(nll=-sum(map(sum, told)) / tokens, tokens=tokens)
+
+    async def scores(prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
+        ids = [answerer.continuation(prompt).prompt_ids for prompt in prompts]
+        return answerer.scored(ids, await engine.likelihoods(ids, prompts[0].adapter, top))
+
+    service = Service(
+        answerer,
+        engine,
+        losses=losses,
+        scores=scores,
+        using=residents.using,
+        timeout_s=settings.request_timeout_s,
+        watcher=watcher,
+    )
+    logger.info("serving with vLLM, %d rows at once", settings.max_batch_size)
+    return Replica(service, engine, residents)
+
+
+def _highest_rank(endpoint: Endpoint) -> int:
+    """What vLLM has to be told before it starts: the rank that the adapters which are there now need."""
+    ranks = [MAX_LORA_RANKS[1]]
+    store = endpoint.store()
+    for name in store.names():
+        folder = store.locate(name).folder
+        if (folder / ADAPTER_CONFIG).exists():
+            ranks.append(vllm_fit(folder).max_lora_rank or 0)
+    return max(ranks)
 
 
 def _prepack(config: Any, precision: str, device: str) -> tuple[bool, str]:

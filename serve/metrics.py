@@ -27,15 +27,20 @@ SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]
 ROWS = [1.0, 2, 4, 8, 16, 32, 64, 128, 256]
 TOKENS = [0.25, 0.5, 1, 2, 3, 4, 6, 8]
 
-asked_adapter: ContextVar[str] = ContextVar("asked_adapter", default="")
-"""Of the request in hand at the ingress; empty where it names none."""
+_ASKED: ContextVar[list[str]] = ContextVar("asked")
+"""Of the request in hand at the ingress, the adapters that it asked; tasks that work on it share the list."""
+
+
+def asks_for(adapter: str) -> None:
+    """Says which adapter the request in hand is for; nothing outside of a request."""
+    _ASKED.get([]).append(adapter)
 
 
 class AdapterLabels:
     """Names of adapters as labels, of which there are never more than so many."""
 
     def __init__(self) -> None:
-        self._known: set[str] = {BASE, ""}
+        self._known: set[str] = {BASE}
 
     def of(self, adapter: str) -> str:
         if adapter not in self._known:
@@ -124,7 +129,8 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked_adapter.set("")
+        asked: list[str] = []
+        _ASKED.set(asked)
         status, started = "gone", time.monotonic()
 
         async def told(message: Any) -> None:
@@ -137,5 +143,5 @@ class RequestMetrics:
             await self._app(scope, receive, told)
         finally:
             route = getattr(scope.get("route"), "path", OTHER)
-            self._requests.inc(tags={"route": route, "status": status, "adapter": self._labels.of(asked_adapter.get()) or "none"})
+            self._requests.inc(tags={"route": route, "status": status, "adapter": self._labels.of(asked[0]) if asked else "none"})
             self._seconds.observe(time.monotonic() - started, tags={"route": route})

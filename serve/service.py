@@ -24,6 +24,8 @@ from serve.texts import TextOfTokens, UpToStop
 T = TypeVar("T")
 
 
+BETWEEN_STEPS = 8
+"""Texts that are scored at once, between two steps."""
 LATE = "the answer took longer than serve.request_timeout_s allows; ask for less, or ask again"
 
 
@@ -105,10 +107,12 @@ class Service:
         """A service whose engine is stepped by `loop`; further arguments as above."""
 
         async def losses(rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-            return await loop.between(partial(answerer.nll, rows, adapter))
+            answerer.rendered(rows)  # refuses before anything is worked out
+            return mean_loss([await loop.between(partial(answerer.nll, some, adapter)) for some in _some_at_a_time(rows)])
 
         async def scores(prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-            return await loop.between(partial(answerer.token_scores, prompts, top))
+            found = [await loop.between(partial(answerer.token_scores, some, top)) for some in _some_at_a_time(prompts)]
+            return [score for some in found for score in some]
 
         return cls(answerer, loop, losses=losses, scores=scores, **further)
 
@@ -256,6 +260,17 @@ class Service:
 @dataclass(kw_only=True)
 class _Usage:
     completion_tokens: int = 0
+
+
+def mean_loss(losses: Sequence[ResponseLoss]) -> ResponseLoss:
+    """Over all tokens of all of them."""
+    tokens = sum(loss.tokens for loss in losses)
+    return ResponseLoss(nll=sum(loss.nll * loss.tokens for loss in losses) / tokens, tokens=tokens)
+
+
+def _some_at_a_time(items: Sequence[T]) -> list[Sequence[T]]:
+    """So few that rows in work do not wait long for them."""
+    return [items[start : start + BETWEEN_STEPS] for start in range(0, len(items), BETWEEN_STEPS)]
 
 
 def _one_by_one(token_ids: Sequence[int]) -> list[tuple[int, ...]]:

@@ -113,8 +113,9 @@ def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.Complete
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with our Makefile, an environment and a finished run."""
-    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "platform/mixwright/native.cpp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     for name in (".venv/bin/python", "runs/demo/result.json", "platform/mixwright/__pycache__/a.pyc", "platform/mixwright/a.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("kept\n", encoding="utf-8")

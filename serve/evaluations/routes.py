@@ -7,7 +7,7 @@ rows to ask, and says so.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
@@ -16,6 +16,13 @@ from serve.errors import RefusedError
 from serve.evaluations.shapes import Evaluation, EvaluationList, EvaluationRequest
 
 PATH = "/v1/evaluations"
+
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A prediction a line, in the order in which they were answered; those of an open evaluation so far",
+        "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+    }
+}
 
 
 class Evaluations(Protocol):
@@ -63,7 +70,7 @@ def add_evaluation_routes(app: FastAPI, evaluations: Evaluations | None) -> None
     async def cancel(evaluation_id: str) -> Evaluation:
         return await present().cancel(evaluation_id)
 
-    @app.get(f"{PATH}/{{evaluation_id}}/predictions", response_class=StreamingResponse)
+    @app.get(f"{PATH}/{{evaluation_id}}/predictions", response_class=StreamingResponse, responses=LINES)
     async def predictions(evaluation_id: str) -> StreamingResponse:
         found = present()
         await found.get(evaluation_id)  # a refusal must come before the first byte

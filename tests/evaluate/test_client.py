@@ -56,8 +56,9 @@ FRONT = Front(model="embedded", adapters=("formal",), scenario=SCENARIO)
 
 
 def longer_is_worse(rows, adapter):
-    tokens = sum(len(row.token_ids) - row.prompt_length for row in rows)
-    return ResponseLoss(nll=tokens / len(rows) + (adapter == "formal"), tokens=tokens)
+    """Each token of a response costs as many nats as the response has tokens."""
+    lengths = [len(row.token_ids) - row.prompt_length for row in rows]
+    return ResponseLoss(nll=sum(n * n for n in lengths) / sum(lengths) + (adapter == "formal"), tokens=sum(lengths))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_nll_over_several_requests_weighs_tokens(url):
 
 def longer_is_worse_of(rows):
     lengths = [len(row.references[0]) + 1 for row in rows]
-    return ResponseLoss(nll=sum(lengths) / len(lengths), tokens=sum(lengths))
+    return ResponseLoss(nll=sum(n * n for n in lengths) / sum(lengths), tokens=sum(lengths))
 
 
 def make_questions(rows=ROWS, generic=()):

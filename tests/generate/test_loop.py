@@ -251,3 +251,24 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_model_as_it_was(tiny, tmp_p
         asked = [request, dataclasses.replace(request, adapter="good")]
         assert engine.generate(asked) == engine.reference.generate(asked)
         assert engine.generate(asked)[0] == base
+
+
+def test_an_adapter_of_the_embedding_leaves_rows_of_others_alone(tiny, tmp_path):
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    model = get_peft_model(tiny.model, PeftLoraConfig(r=4, target_modules=["embed_tokens", "q_proj"]))
+    for key, parameter in model.named_parameters():
+        if "lora_" in key:
+            parameter.data.normal_(std=0.3)
+    model.save_pretrained(tmp_path / "wide")
+    model.unload()
+    request = requests_for(tiny.tokenizer)[0]
+    engine = ContinuousEngine(tiny.model, tiny.tokenizer)
+    (base,) = engine.generate([request])
+    engine.hold("wide", tmp_path / "wide")
+    wide = dataclasses.replace(request, adapter="wide")
+    assert "adapts more than linear layers" in engine.unfit(wide)
+    answers = engine.generate([request, wide])
+    assert answers == [base, engine.reference.generate([wide])[0]]
+    assert answers[1] != base

@@ -127,7 +127,7 @@ class Batch:
     @property
     def waiting_tokens(self) -> int:
         """Prompts and answers to be of these."""
-        return sum(ticket.needed for ticket in list(self._waiting))
+        return sum(ticket.needed for ticket in list(self._waiting) if not ticket.cancelled)
 
     def submit(self, row: Row) -> Ticket:
         """Puts a row into the queue; its adapter must have been read."""

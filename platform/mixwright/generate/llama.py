@@ -17,6 +17,7 @@ from torch import nn
 from mixwright.generate.cache import RowCache
 from mixwright.generate.passes import Group, Pass
 from mixwright.models import causal_lm
+from mixwright.native import operators_for
 from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
 from mixwright.records import BASE
 
@@ -76,6 +77,8 @@ class DecodingLlama:
         self._causal = causal_lm(model)
         self._decoder = self._causal.get_decoder()
         config = self._causal.config
+        # Held by themselves: an adapter that comes later may wrap the modules, and its rows go elsewhere.
+        self._embedding_VC, self._norm_C = self._decoder.embed_tokens.weight, self._decoder.norm.weight
         self._epsilon: float = config.rms_norm_eps
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -168,7 +171,7 @@ class DecodingLlama:
 
     def __call__(self, laid_out: Pass, cache: RowCache) -> torch.Tensor:
         """Logits (M, V); keys and values of all tokens are in the cache afterwards."""
-        x_NC = self._decoder.embed_tokens(laid_out.ids_N)
+        x_NC = nn.functional.embedding(laid_out.ids_N, self._embedding_VC)
         cos, sin = self._decoder.rotary_emb(x_NC[None], laid_out.positions_N[None])
         half = self.width // 2
         turning = cos[0, :, None], torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)
@@ -176,11 +179,11 @@ class DecodingLlama:
             normed_NC = _norm(x_NC, layer.attention_norm_C, self._epsilon)
             out_NC = self._attention(index, layer.q_k_v(normed_NC, laid_out.adapters), turning, laid_out, cache)
             x_NC = x_NC + layer.o(out_NC, laid_out.adapters)
-            gate, up = layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon), laid_out.adapters).chunk(2, -1)
-            x_NC = x_NC + layer.down(nn.functional.silu(gate).mul_(up), laid_out.adapters)
+            gate_up = layer.gate_up(_norm(x_NC, layer.mlp_norm_C, self._epsilon), laid_out.adapters)
+            x_NC = x_NC + layer.down(_swiglu(gate_up), laid_out.adapters)
         if laid_out.wanted_M is not None:
             x_NC = x_NC[laid_out.wanted_M]
-        return self._head.product(_norm(x_NC, self._decoder.norm.weight, self._epsilon))
+        return self._head.product(_norm(x_NC, self._norm_C, self._epsilon))
 
     def _attention(
         self, index: int, q_k_v_NO: torch.Tensor, turning: tuple[torch.Tensor, torch.Tensor], laid_out: Pass, cache: RowCache
@@ -210,8 +213,19 @@ def _adapted(module: Any, name: str) -> bool:
 
 def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
     """As transformers' LLaMA rounds it."""
+    if native := operators_for(x_NC):
+        y_NC: torch.Tensor = native.rms_norm(x_NC, weight_C, epsilon)[0]
+        return y_NC
     wide_NC = x_NC.float()
     return (wide_NC * torch.rsqrt(wide_NC.pow(2).mean(-1, keepdim=True) + epsilon)).to(x_NC.dtype) * weight_C
+
+
+def _swiglu(gate_up: torch.Tensor) -> torch.Tensor:
+    if native := operators_for(gate_up):
+        out_NC: torch.Tensor = native.swiglu(gate_up)
+        return out_NC
+    gate, up = gate_up.chunk(2, -1)
+    return nn.functional.silu(gate).mul_(up)
 
 
 def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, signed_sin_N1D: torch.Tensor) -> torch.Tensor:

@@ -143,7 +143,6 @@ class EngineLoop:
         """Held by whoever goes through the model's modules or changes them; our own pass does neither."""
         self._change = threading.Condition()
         self._inbox: deque[Parts] = deque()
-        self._inbox_tokens = 0
         self._whole: deque[Parts] = deque()
         self._chores: deque[_Chore] = deque()
         self._streams: dict[Ticket, Parts] = {}
@@ -156,7 +155,8 @@ class EngineLoop:
     def waiting_tokens(self) -> int:
         """Of requests that have not been begun."""
         batch = self._continuous.batch if self._continuous else None
-        return self._inbox_tokens + sum(parts.needed for parts in list(self._whole)) + (batch.waiting_tokens if batch else 0)
+        ours = sum(parts.needed for parts in [*self._inbox, *self._whole] if not parts.cancelled)
+        return ours + (batch.waiting_tokens if batch else 0)
 
     @property
     def working(self) -> int:
@@ -177,7 +177,6 @@ class EngineLoop:
             if self._most is not None and (waiting := self.waiting_tokens) >= self._most:
                 raise FullError(f"{waiting} tokens wait already, {self._most} may")
             self._inbox.extend(found)
-            self._inbox_tokens += sum(parts.needed for parts in found)
             self._wake()
         return found
 
@@ -254,7 +253,6 @@ class EngineLoop:
         with self._change:
             new = [parts for parts in self._inbox if not parts.cancelled]
             self._inbox.clear()
-            self._inbox_tokens = 0
         if self._continuous is None:
             self._whole.extend(new)
             return

@@ -13,7 +13,7 @@ import ray
 
 from mixwright.config import ClusterConfig
 from mixwright.errors import HardwareError
-from mixwright.train.operators import use_own_compiler
+from mixwright.native import use_own_compiler
 
 logger = logging.getLogger(__name__)
 

@@ -124,8 +124,7 @@ def choose_best(trials: Sequence[TrialRecord], base: Objectives, config: Objecti
     """
     finished = complete(trials)
     if not finished:
-        causes = sorted({trial.cause for trial in trials if trial.cause})
-        raise RunError("no trial ran its whole budget" + (f"; causes: {' | '.join(causes)}" if causes else ""))
+        raise nothing_finished(trials)
     excess = {trial.trial_id: config.excess(to_json(final_objectives(trial)), to_json(base), base_loss) for trial in finished}
     keeping = [trial for trial in finished if all(value <= 0 for value in excess[trial.trial_id].values())]
     candidates = finished if config.kind == "weighted" else keeping or finished
@@ -136,6 +135,12 @@ def choose_best(trials: Sequence[TrialRecord], base: Objectives, config: Objecti
         keeps_unseen=excess[best.trial_id].get("unseen", 0.0) <= 0,
         keeps_retention=excess[best.trial_id].get("retention", 0.0) <= 0,
     )
+
+
+def nothing_finished(trials: Sequence[TrialRecord]) -> RunError:
+    """What to raise where there is nothing to choose from."""
+    causes = sorted({trial.cause for trial in trials if trial.cause})
+    return RunError("no trial ran its whole budget" + (f"; causes: {' | '.join(causes)}" if causes else ""))
 
 
 def _reason(config: ObjectiveConfig, keeping: int, finished: int) -> str:

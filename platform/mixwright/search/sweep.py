@@ -12,7 +12,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from mixwright.search.board import Board
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
 from mixwright.search.limits import Limits, limits_of
-from mixwright.search.objective import told_objectives
+from mixwright.search.objective import nothing_finished, told_objectives
 from mixwright.search.progress import Stage, StepsTaken
 from mixwright.search.resources import check_resources, lane_count, settled_here
 from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, suggested, take_up
@@ -114,7 +114,7 @@ def search(
     if len(ended) < config.search.trials:
         raise RunError(f"{run.path}: the search ended after {len(ended)} of {config.search.trials} trials; go on with --resume")
     trials = sorted(ended, key=lambda record: record.number)
-    return SearchResult(trials=tuple(trials), base=_read_base(run), choices=choices, seconds=seconds)
+    return SearchResult(trials=tuple(trials), base=read_base(run, trials), choices=choices, seconds=seconds)
 
 
 def _drop_strays(run_dir: Path, known: set[str]) -> None:
@@ -303,8 +303,16 @@ def base_values(run_dir: Path) -> BaseValues | None:
     return BaseValues(objectives=to_json(base.objectives), loss=base.generic_loss)
 
 
-def _read_base(run: RunFolder) -> Evaluation:
-    return from_json(Evaluation, json.loads((run.path / BASE_FILE).read_text(encoding="utf-8")))
+def read_base(run: RunFolder, trials: Sequence[TrialRecord]) -> Evaluation:
+    """What the base model gave on dev.
+
+    Raises:
+        RunError: no lane came as far, with the causes of `trials`.
+    """
+    try:
+        return from_json(Evaluation, json.loads((run.path / BASE_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise nothing_finished(trials) from None
 
 
 class TrialRecorder(tune.Callback):

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixwright.native import operators_for
 from mixwright.train.packing import Packed, RowGroup
 
 IMPLEMENTATION = "mixwright_packed"
@@ -61,8 +62,7 @@ class _CpuAttention(torch.autograd.Function):
             rows, length = group.paths_BT.shape
             q = _heads_of(q_NHD, _laid_out(group, heads, group.known)).view(rows * key_heads, -1, width)
             k, v = (_heads_of(x_NKD, _laid_out(group, key_heads)).view(rows * key_heads, length, width) for x_NKD in (k_NKD, v_NKD))
-            mask = q.new_full((length - group.known, length), -math.inf).triu_(1 + group.known).repeat(heads // key_heads, 1)
-            weights = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
+            weights = _weights(q, k, group.known, length - group.known, scale)
             outputs.append((weights @ v).view(-1, width)[_of_new_nodes(group, heads)])
             saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
@@ -89,6 +89,16 @@ class _CpuAttention(torch.autograd.Function):
         d_q_NHD = torch.cat(d_q).mul_(ctx.scale).view(d_out_NHD.shape)
         d_k_NKD, d_v_NKD = (flat.to(d_out_NHD.dtype).view(ctx.key_shape) for flat in (d_k_flat.mul_(ctx.scale), d_v_flat))
         return d_q_NHD, d_k_NKD, d_v_NKD, None, None
+
+
+def _weights(q: torch.Tensor, k: torch.Tensor, known: int, queries: int, scale: float) -> torch.Tensor:
+    """What each query gives to each key: query i of a head, of its `queries`, looks at keys 0 to known + i."""
+    if native := operators_for(q):
+        weights = q @ k.transpose(1, 2)
+        native.causal_softmax_(weights, scale, known, queries)
+        return weights
+    mask = q.new_full((queries, known + queries), -math.inf).triu_(1 + known).repeat(q.shape[1] // queries, 1)
+    return torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
 
 
 def _laid_out(group: RowGroup, heads: int, first: int = 0) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixwright import prepacked
+from mixwright import native, prepacked
 from mixwright.config import SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.records import GENERIC, Example
@@ -49,6 +49,8 @@ class Choices:
     compile: Switch
     activation_checkpointing: Switch
     prepack: Switch
+    own_operators: Switch
+    """Whether our pass runs on native.cpp."""
 
     @property
     def line(self) -> str:
@@ -60,6 +62,7 @@ class Choices:
                 f"torch.compile {self.compile.reason}",
                 f"activation checkpointing {self.activation_checkpointing.reason}",
                 f"prepacked weights {self.prepack.reason}",
+                f"own operators {self.own_operators.reason}",
             ]
         )
 
@@ -96,6 +99,7 @@ def choose(config: SweepConfig, device: str, *, tokens: float, share: float) -> 
         compile=compiled,
         activation_checkpointing=_activation_checkpointing(config, sizes, precision, free),
         prepack=_prepack(config, sizes, precision, device, free, compiled=compiled.on),
+        own_operators=_own_operators(precision, device),
     )
 
 
@@ -154,6 +158,11 @@ def _prepack(
     gain = prepacked.measure_gain(2 * sizes.inner, sizes.hidden)
     on = gain > 1.0
     return Switch(on=on, reason=f"{'on' if on else 'off'} (products at {gain:.2f} x the speed, {copies:.1f} GiB more a worker)")
+
+
+def _own_operators(precision: PrecisionChoice, device: str) -> Switch:
+    reason = native.why_not(precision.precision, device)
+    return Switch(on=not reason, reason=f"off ({reason})" if reason else "on (compiled)")
 
 
 def rough_tokens(config: SweepConfig, data: PreparedData) -> float:

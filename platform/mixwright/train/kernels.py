@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixwright.native import operators_for
 from mixwright.prepacked import FrozenWeight
 
 LOGITS_BYTES = 64 * 2**20
@@ -74,6 +75,10 @@ class SwiGlu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
+        if native := operators_for(gate_up):
+            ctx.save_for_backward(gate_up, None)
+            out: torch.Tensor = native.swiglu(gate_up)
+            return out
         gate, up = gate_up.chunk(2, -1)
         activated = nn.functional.silu(gate)
         ctx.save_for_backward(gate_up, activated)
@@ -83,6 +88,9 @@ class SwiGlu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         (d_out,) = gradients
         gate_up, activated = ctx.saved_tensors
+        if activated is None:
+            d_both: torch.Tensor = torch.ops.mixwright.swiglu_backward(d_out, gate_up)
+            return d_both
         gate, up = gate_up.chunk(2, -1)
         d_gate_up = torch.empty_like(gate_up)
         d_gate, d_up = d_gate_up.chunk(2, -1)
@@ -96,6 +104,10 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
+        if native := operators_for(x_NC):
+            y_NC, normed_NC, inverse_N1 = native.rms_norm(x_NC, weight_C, epsilon)
+            ctx.save_for_backward(normed_NC, weight_C, inverse_N1)
+            return y_NC  # type: ignore[no-any-return]
         wide_NC = x_NC.float()
         inverse_N1 = torch.rsqrt(wide_NC.pow(2).mean(-1, keepdim=True) + epsilon)
         normed_NC = (wide_NC * inverse_N1).to(x_NC.dtype)
@@ -106,6 +118,8 @@ class RmsNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (d_y_NC,) = gradients
         normed_NC, weight_C, inverse_N1 = ctx.saved_tensors
+        if native := operators_for(d_y_NC):
+            return native.rms_norm_backward(d_y_NC, normed_NC, weight_C, inverse_N1), None, None
         d_normed_NC, wide_NC = (d_y_NC * weight_C).float(), normed_NC.float()
         along_N1 = (d_normed_NC * wide_NC).mean(-1, keepdim=True)
         return d_normed_NC.addcmul_(wide_NC, along_N1, value=-1).mul_(inverse_N1).to(d_y_NC.dtype), None, None
@@ -130,6 +144,9 @@ class Rotary(torch.autograd.Function):
 
 
 def _turned(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, sin_N1D: torch.Tensor, way: float) -> torch.Tensor:
+    if native := operators_for(x_NHD):
+        turned: torch.Tensor = native.rotate(x_NHD, cos_N1D, sin_N1D, way)
+        return turned
     y_NHD, (left, right), (sin, _) = x_NHD * cos_N1D, x_NHD.chunk(2, -1), sin_N1D.chunk(2, -1)
     y_left, y_right = y_NHD.chunk(2, -1)
     y_left.addcmul_(right, sin, value=-way)
@@ -146,9 +163,14 @@ class FrozenHeadLoss(torch.autograd.Function):
         d_hidden_MC = torch.empty_like(hidden_MC)
         size = chunk_size(weight_VC.shape[0])
         for hidden, targets, d_hidden in zip(hidden_MC.split(size), targets_M.split(size), d_hidden_MC.split(size), strict=True):
-            log_p = torch.log_softmax(hidden @ weight_VC.t(), -1, dtype=torch.float32)
-            loss -= log_p.gather(1, targets[:, None]).sum()
-            d_logits = log_p.exp_().scatter_add_(1, targets[:, None], log_p.new_full((len(targets), 1), -1.0))
+            logits = hidden @ weight_VC.t()
+            if native := operators_for(logits):
+                loss += native.cross_entropy_(logits, targets).sum()
+                d_logits = logits
+            else:
+                log_p = torch.log_softmax(logits, -1, dtype=torch.float32)
+                loss -= log_p.gather(1, targets[:, None]).sum()
+                d_logits = log_p.exp_().scatter_add_(1, targets[:, None], log_p.new_full((len(targets), 1), -1.0))
             torch.mm(d_logits.to(weight_VC.dtype), weight_VC, out=d_hidden)
         ctx.save_for_backward(d_hidden_MC)
         return loss

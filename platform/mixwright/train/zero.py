@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mixwright.config import TrainConfig
 from mixwright.errors import HardwareError
-from mixwright.train.operators import use_own_compiler
+from mixwright.native import use_own_compiler
 from mixwright.train.plain import PlainEngine
 
 logger = logging.getLogger(__name__)
