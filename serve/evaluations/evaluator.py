@@ -246,8 +246,11 @@ class Evaluator:
             whole.put_nowait(None)
             await scoring
         finally:
-            scoring.cancel()
-            await asyncio.gather(scoring, return_exceptions=True)
+            # A thread cannot be cut off, and what it writes must not meet what another one writes to the same folder.
+            while not whole.empty():
+                whole.get_nowait()
+            whole.put_nowait(None)
+            await asyncio.wait([scoring])
         look()
         await self._check_contents(plan)
 
