@@ -240,9 +240,10 @@ class Evaluator:
                 scoring.result()
 
         try:
-            async for answers in self._answered(plan, asks, look):
-                for pair in await asyncio.to_thread(self._take, running, answers, keep):
-                    whole.put_nowait(pair)
+            async with contextlib.aclosing(self._answered(plan, asks, look)) as arriving:
+                async for answers in arriving:
+                    for pair in await asyncio.to_thread(self._take, running, answers, keep):
+                        whole.put_nowait(pair)
             whole.put_nowait(None)
             await scoring
         finally:
