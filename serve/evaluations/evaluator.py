@@ -240,14 +240,18 @@ class Evaluator:
                 scoring.result()
 
         try:
-            async for answers in self._answered(plan, asks, look):
-                for pair in await asyncio.to_thread(self._take, running, answers, keep):
-                    whole.put_nowait(pair)
+            async with contextlib.aclosing(self._answered(plan, asks, look)) as arriving:
+                async for answers in arriving:
+                    for pair in await asyncio.to_thread(self._take, running, answers, keep):
+                        whole.put_nowait(pair)
             whole.put_nowait(None)
             await scoring
         finally:
-            scoring.cancel()
-            await asyncio.gather(scoring, return_exceptions=True)
+            # A thread cannot be cut off, and what it writes must not meet what another one writes to the same folder.
+            while not whole.empty():
+                whole.get_nowait()
+            whole.put_nowait(None)
+            await asyncio.wait([scoring])
         look()
         await self._check_contents(plan)
 
