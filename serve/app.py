@@ -26,9 +26,10 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from mixwright.config import Autoscaling, ModelConfig, ServeConfig
-from mixwright.errors import ServeError
+from mixwright.errors import MixwrightError, ServeError
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.retention import ResponseLoss
+from mixwright.generate.loop import FullError
 from mixwright.scenarios import Scenario
 from serve.adapters import StoredNames
 from serve.engine import Completed, Prompt, Question, TokenScores
@@ -39,7 +40,7 @@ from serve.loading import load_replica
 from serve.metrics import ReplicaMetrics, RequestMetrics
 from serve.safety import NO_KEY, Rules, check_host, rules_from_environment
 from serve.schema import NllRow
-from serve.service import Delta
+from serve.service import Delta, LateError, Refusal
 from serve.settings import Endpoint, Precision, of_run, resolve
 
 APP_NAME = "mixwright"
@@ -47,6 +48,8 @@ QUEUED_BATCHES = 4
 """Batches that a replica takes in at once, so that the next is full when one ends."""
 MAX_QUEUED_QUESTIONS = 4096
 """Texts waiting at the ingress beyond that; more are refused with status 429."""
+REFUSALS = (MixwrightError, FullError, LateError)
+"""What a client has to do with; anything else is a fault of our own, and belongs in the log."""
 DRAIN_LOOP_S = 0.5
 """How often a replica that is to go looks whether its last request is answered."""
 MAX_REQUESTS = 1000
@@ -77,25 +80,40 @@ class EngineReplica:
         """What it is at, for those who look after it."""
         return {"pid": os.getpid(), **self._replica.state()}
 
-    async def answer(self, question: Question) -> str:
+    async def answer(self, question: Question) -> str | Refusal:
         """One text; its row shares passes with whatever else is in work."""
-        return (await self._service.answer([question]))[0]
+        try:
+            return (await self._service.answer([question]))[0]
+        except REFUSALS as error:
+            return Refusal(error)
 
-    async def complete(self, prompt: Prompt) -> Completed:
+    async def complete(self, prompt: Prompt) -> Completed | Refusal:
         """One continuation."""
-        return (await self._service.complete([prompt]))[0]
+        try:
+            return (await self._service.complete([prompt]))[0]
+        except REFUSALS as error:
+            return Refusal(error)
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Refusal, None]:
         """One continuation, piece by piece."""
-        async with aclosing(self._service.stream(prompt)) as deltas:
-            async for delta in deltas:
-                yield delta
+        try:
+            async with aclosing(self._service.stream(prompt)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except REFUSALS as error:
+            yield Refusal(error)
 
-    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        return await self._service.token_scores(prompts, top)
+    async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores] | Refusal:
+        try:
+            return await self._service.token_scores(prompts, top)
+        except REFUSALS as error:
+            return Refusal(error)
 
-    async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        return await self._service.nll(rows, adapter)
+    async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss | Refusal:
+        try:
+            return await self._service.nll(rows, adapter)
+        except REFUSALS as error:
+            return Refusal(error)
 
 
 @serve.ingress()

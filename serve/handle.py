@@ -11,11 +11,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from mixwright.errors import MixwrightError
 from mixwright.evaluate.retention import ResponseLoss
 from mixwright.generate.loop import FullError
 from serve.engine import Completed, Prompt, Question, TokenScores
@@ -23,7 +22,7 @@ from serve.errors import AwayError, BusyError
 from serve.metrics import asks_for
 from serve.pieces import RetryError
 from serve.schema import NllRow
-from serve.service import LATE, Delta, LateError
+from serve.service import LATE, Delta, LateError, Refusal
 
 T = TypeVar("T")
 
@@ -77,7 +76,8 @@ class HandleBackend:
             response: Any = self._piecewise.stream.remote(prompt)
             seen = ""
             try:
-                async for delta in response:
+                async for item in response:
+                    delta: Delta = _unwrapped(item)
                     seen += delta.text
                     if not (seen.startswith(told) or told.startswith(seen)):
                         raise RetryError(BROKEN_OFF)  # another replica's arithmetic flipped a tie
@@ -107,7 +107,7 @@ class HandleBackend:
         for attempt in range(TRIES):
             response = method.remote(*arguments)
             try:
-                return await response
+                return _unwrapped(await response)
             except asyncio.CancelledError:
                 response.cancel()
                 raise
@@ -171,9 +171,11 @@ def _cause(error: Exception) -> Exception:
         return BusyError()
     if isinstance(error, DeploymentUnavailableError):
         return AwayError()
-    if isinstance(error, RayTaskError):
-        if isinstance(error.cause, FullError):
-            return BusyError()
-        if isinstance(error.cause, MixwrightError | LateError):
-            return error.cause
-    return error
+    return BusyError() if isinstance(error, FullError) else error
+
+
+def _unwrapped(answer: Any) -> Any:
+    """What a replica gave, unless it refused."""
+    if isinstance(answer, Refusal):
+        raise answer.error
+    return answer

@@ -45,6 +45,13 @@ class Delta:
     """So far."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An error that a replica hands back as a value: what it raises, Serve writes to its log with a traceback."""
+
+    error: Exception
+
+
 class Arriving(Protocol):
     """The parts of one answer; see `loop.Parts`."""
 

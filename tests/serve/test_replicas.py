@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_frees_its_rows_in_the_replicas(url, client, str
     else:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{url}/v1/rewrite", json={"task": "polish", "texts": texts, "max_new_tokens": 900}, timeout=1)
-    wait_until(lambda: working() == 0, seconds=2)
+    wait_until(lambda: working() == 0, seconds=10)
 
 
 def test_adapters_appear_are_replaced_and_make_room_without_a_restart(url, run_dir, alone):
@@ -164,18 +164,22 @@ def test_adapters_appear_are_replaced_and_make_room_without_a_restart(url, run_d
         save_adapter(run_dir, folder, seed)
         wait_until(lambda name=name: f"base:{name}" in served())
     assert served() == ["base", "base:best", "base:best-unseen", "base:trial_0001"]
-    answers = {}
-    for _ in range(4):  # so that either replica has to make room
-        for name, folder in {"best": "adapters/best", **folders}.items():
-            answers[name] = rewrite(url, "He go.", name).json()["outputs"][0]
-            assert answers[name] == alone("He go.", folder)
-    assert len(set(answers.values())) == 3
-    found = states().values()
-    assert max(state["adapters"] for state in found) <= 2
-    assert sum(state["evicted"] for state in found) > 0
+    expected = {name: alone("He go.", folder) for name, folder in {"best": "adapters/best", **folders}.items()}
+    assert len(set(expected.values())) == 3
+
+    def ask_all():
+        """At once, so that the replicas share them out."""
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda name: (name, rewrite(url, "He go.", name).json()["outputs"][0]), [*expected] * 2))
+        assert answers == [*expected.items()] * 2
+        found = states().values()
+        assert max(state["adapters"] for state in found) <= 2
+        return sum(state["evicted"] for state in found)
+
+    wait_until(ask_all)
     save_adapter(run_dir, "adapters/best", seed=9)
     wait_until(lambda: rewrite(url, "He go.", "best").json()["outputs"][0] == alone("He go.", "adapters/best"))
-    assert alone("He go.", "adapters/best") != answers["best"]
+    assert alone("He go.", "adapters/best") != expected["best"]
 
 
 def test_a_pickled_adapter_is_refused_in_one_line(url, run_dir):
