@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from ray import tune
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram, Metric
 
 from mixwright.records import TrialRecord
 from mixwright.search.objective import complete, final_objectives
@@ -29,6 +29,8 @@ EVERY_S = 5.0
 TAIL_BYTES = 4096
 """Of a metrics.jsonl, of which the last line is wanted: more than one."""
 SWITCH_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+_KEPT: list[Metric] = []
+"""Ray forgets a figure with its object. Those of the last search stay as long as its driver, which still evaluates."""
 STATES = ("left", "running", "complete", "stopped", "failed")
 
 
@@ -59,8 +61,10 @@ class SweepMetrics(tune.Callback):
             "mixwright_sweep_switch_seconds", "Decision on a trial to the first step of the lane's next.", SWITCH_SECONDS, names
         )
         self._retries = Counter("mixwright_sweep_retries", "Workers or lanes lost and started again.", ("sweep", "lost"))
-        for metric in (self._by_state, self._seen, self._unseen, self._tokens, self._mfu, self._switch, self._retries):
+        metrics = (self._by_state, self._seen, self._unseen, self._tokens, self._mfu, self._switch, self._retries)
+        for metric in metrics:
             metric.set_default_tags({"sweep": sweep})
+        _KEPT[:] = metrics
         self._take_up()
         self._tell()
 
