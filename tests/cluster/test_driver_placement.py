@@ -71,7 +71,7 @@ def test_a_lane_and_its_actors_live_on_a_node_that_stays_and_its_workers_elsewhe
     data = prepare(config.data, scenario, seed=0)
     run = open_run(tmp_path / "run", config, resume=False)
     seen = places_while(lambda: sweep.search(config, scenario, data, run))
-    assert seen["Lane"] == {nodes["durable"]}, sorted(seen)
+    assert seen["ResourceTrainable"] == {nodes["durable"]}, "Tune's name of a Lane with resources"
     assert seen["Channel"] == seen["TrainController"] == {nodes["durable"]}
     assert seen["Warden"] == {nodes["head"]}, "the sweep's own driver runs there"
     assert seen["RayTrainWorker"] == {nodes["spot"]}

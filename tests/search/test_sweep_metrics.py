@@ -112,7 +112,9 @@ def test_speed_is_that_of_the_running_trials_last_steps(told: Told, tmp_path: Pa
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         metrics.on_trial_start(0, [], trial(number))
     metrics.on_trial_start(0, [], trial(3))
+    before = len(told["mixwright_sweep_trials", "left"])
     metrics.on_step_end(0, [])
+    assert len(told["mixwright_sweep_trials", "left"]) == before + 1, "or Ray would drop it in a long trial"
     assert told["mixwright_sweep_tokens_per_second", ""] == [157.0]
     assert told["mixwright_sweep_mfu", ""] == [pytest.approx(0.3)]
     metrics.on_step_end(0, [])

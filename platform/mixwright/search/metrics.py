@@ -25,12 +25,12 @@ from mixwright.train.lane import TRIAL_KEY
 from mixwright.train.reporter import METRICS_FILE, trial_folder
 
 EVERY_S = 5.0
-"""So often the running trials' files are looked at; Ray hands figures on every 10 s."""
+"""So often everything is told again: Ray hands a gauge on every 10 s, and drops one that has not been told for 20 s."""
 TAIL_BYTES = 4096
 """Of a metrics.jsonl, of which the last line is wanted: more than one."""
 SWITCH_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 _KEPT: list[Metric] = []
-"""Ray forgets a figure with its object. Those of the last search stay as long as its driver, which still evaluates."""
+"""Ray forgets a figure with its object, and the end of a search would never be handed on."""
 STATES = ("left", "running", "complete", "stopped", "failed")
 
 
@@ -50,7 +50,7 @@ class SweepMetrics(tune.Callback):
         self._running: set[str] = set()
         self._losses: dict[str, int] = {}
         """Lane -> times that it is known to have lost its workers."""
-        self._looked_at = float("-inf")
+        self._told_at = float("-inf")
         names = ("sweep",)
         self._by_state = Gauge("mixwright_sweep_trials", "Trials by state.", ("sweep", "state"))
         self._seen = Gauge("mixwright_sweep_best_seen", "Highest seen of a complete trial, 0 to 100.", names)
@@ -94,9 +94,10 @@ class SweepMetrics(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune calls this some times a second."""
-        if time.monotonic() - self._looked_at < EVERY_S:
+        if time.monotonic() - self._told_at < EVERY_S:
             return
-        self._looked_at = time.monotonic()
+        self._told_at = time.monotonic()
+        self._tell()
         self._tell_steps()
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
