@@ -7,7 +7,8 @@
 The rows are those of the run that the endpoint serves, unless `--run-dir` or `--space` names another; `base` is an adapter
 like any other, so `--adapter base --adapter NAME` compares the two on the same rows. With both kinds, base, adapters and
 off-the-shelf models stand in one table. What an outside model has answered is kept in `answers/`: run again after a failure or a
-kill, and only what is missing is asked. `rows-SPLIT.jsonl` holds the questions, for evaluators outside this project.
+kill, and only what is missing is asked. `rows-SPLIT.jsonl` holds the questions, for evaluators outside this project. An endpoint of
+ours that wants a key gets that of MIXWRIGHT_API_KEY. The last table has the means of seen and of unseen tasks.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ from mixwright.evaluate.export import exported_rows
 from mixwright.evaluate.prices import Price, load_prices
 from mixwright.evaluate.shots import choose_shots
 from mixwright.evaluate.systems import Questions, evaluate_systems, questions_of
-from mixwright.evaluate.tables import table_lines
+from mixwright.evaluate.tables import seen_and_unseen_lines, table_lines
 from mixwright.records import GENERIC, Split, to_json, write_jsonl, write_text
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search.progress import Stage
 
 
 def main() -> int:
-    """Writes the questions, predictions and scores into `--out` and prints the table."""
+    """Writes the questions, predictions and scores into `--out` and prints the tables."""
     arguments = _arguments()
     key = key_from_environment(arguments.openai_key_env) if arguments.openai_model else ""
     with EndpointClient(arguments.url) as client:
@@ -75,7 +76,14 @@ def _ask_and_score(
     with _outsiders(arguments, key, questions, data) as outsiders:
         names = [*systems, *(outsider.name for outsider in outsiders)]
         total = len(questions.rows) * len(names)
-        stage = Stage(f"asking {', '.join(names)}", done=lambda: answered[0], total=lambda: total, unit="row")
+        stage = Stage(
+            f"asking {', '.join(names)}",
+            done=lambda: answered[0],
+            total=lambda: total,
+            unit="row",
+            before="waiting for the first answers",
+            after="scoring",
+        )
         with _edits_on_the_cluster(), stage:
             records = evaluate_systems(client, questions, systems, arguments.out, outsiders=outsiders, on_progress=count)
     asked: dict[str, Any] = {"url": arguments.url} if systems else {}
@@ -84,7 +92,7 @@ def _ask_and_score(
     path = arguments.out / f"scores-{arguments.split}.json"
     write_text(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     costs = [line for outsider in outsiders for line in usage_lines(outsider.name, outsider.usage, len(questions.rows))]
-    return [*table_lines(records), *costs, str(path)]
+    return [*table_lines(records), *costs, "", *seen_and_unseen_lines(questions.scenario, records), str(path)]
 
 
 @contextlib.contextmanager

@@ -6,24 +6,17 @@ whoever asks over HTTP sees the model through the very prompts that it was train
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import TrainConfig
 from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ModelError
-from mixwright.evaluate.retention import ResponseLoss, response_loss
-from mixwright.generate.engine import Engine, Generated, Request
-from mixwright.generate.likelihoods import Likelihood, likelihoods
+from mixwright.evaluate.retention import ResponseLoss
+from mixwright.generate.engine import Engine, Request
+from mixwright.generate.likelihoods import Likelihood
 from mixwright.prompts import Rendered, chat_ids, prompt_ids, render
-from mixwright.records import BASE
 from serve.schema import MAX_NEW_TOKENS, NllRow
-from serve.settings import Endpoint
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +72,8 @@ class TokenScores:
 class Answerer:
     """An engine with the tokenizer of its prompts."""
 
-    engine: Engine
+    engine: Engine | None
+    """None: it is not asked through here."""
     tokenizer: Any
     context_length: int
     """Tokens that prompt and answer may have together."""
@@ -132,7 +126,10 @@ class Answerer:
         if self.likelihoods is None:
             raise ModelError("logprobs: this engine does not tell them; leave logprobs and echo out")
         ids = [self.continuation(prompt).prompt_ids for prompt in prompts]
-        found = self.likelihoods(ids, prompts[0].adapter, top)
+        return self.scored(ids, self.likelihoods(ids, prompts[0].adapter, top))
+
+    def scored(self, ids: Sequence[tuple[int, ...]], found: Sequence[Likelihood]) -> list[TokenScores]:
+        """What the model told of prompts, in their tokens' text."""
         return [self._token_scores(*parts) for parts in zip(ids, found, strict=True)]
 
     def _token_scores(self, ids: tuple[int, ...], likelihood: Likelihood) -> TokenScores:
@@ -152,67 +149,25 @@ class Answerer:
         Raises:
             ModelError: a row does not fit into the model's context.
         """
+        return self.score(self.rendered(rows), adapter)
+
+    def rendered(self, rows: Sequence[NllRow]) -> list[Rendered]:
+        """Rows as training renders them.
+
+        Raises:
+            ModelError: as `nll`.
+        """
         rendered = [render(self.tokenizer, row.instruction, row.text, row.response) for row in rows]
         for row in rendered:
             self._check_length(len(row.token_ids))
-        return self.score(rendered, adapter)
+        return rendered
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The answer that these tokens are."""
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _check_length(self, tokens: int) -> None:
         if tokens > self.context_length:
             raise ModelError(
                 f"a text needs {tokens} tokens with its answer, the model holds {self.context_length}; send a shorter one"
             )
-
-
-def completed(prompt: Prompt, request: Request, generated: Generated) -> Completed:
-    """The engine's answer as the prompt asked for it: up to the first of its stop texts."""
-    ends = [place for place in (generated.text.find(stop) for stop in prompt.stop) if place >= 0]
-    return Completed(
-        text=generated.text[: min(ends)] if ends else generated.text,
-        finish_reason="stop" if ends or generated.ended else "length",
-        prompt_tokens=len(request.prompt_ids),
-        completion_tokens=generated.tokens,
-    )
-
-
-def load_answerer(endpoint: Endpoint) -> Answerer:
-    """Loads base and adapters; seconds to minutes.
-
-    Raises:
-        ModelError: one of them cannot be loaded.
-    """
-    import torch
-
-    from mixwright.generate.loading import load_engine
-    from mixwright.models import load_base
-    from mixwright.train.precision import choose_precision
-
-    if not endpoint.serve.gpus_per_replica:
-        torch.set_num_threads(endpoint.serve.cpus_per_replica)
-    precision = choose_precision(TrainConfig(precision=endpoint.precision))
-    logger.info("serving in %s", precision.reason)
-    base = load_base(endpoint.model, torch.bfloat16 if precision.precision == "bf16" else torch.float32)
-    base.model.to("cuda" if endpoint.serve.gpus_per_replica else "cpu")
-    folders = {name: Path(folder) for name, folder in endpoint.adapters.items()}
-    engine = load_engine(base, folders, batch_size=endpoint.serve.max_batch_size)
-
-    def through(adapter: str) -> tuple[Any, str]:
-        """The model that answers for an adapter, and the adapter's name in it."""
-        whole = engine.tuned.get(adapter)
-        return (engine.model, adapter) if whole is None else (whole, BASE)
-
-    def score(rows: Sequence[Rendered], adapter: str) -> ResponseLoss:
-        model, name = through(adapter)
-        return response_loss(model, base.tokenizer, rows, adapter=name)
-
-    def token_likelihoods(prompts: Sequence[tuple[int, ...]], adapter: str, top: int) -> list[Likelihood]:
-        model, name = through(adapter)
-        return likelihoods(model, prompts, pad_id=base.tokenizer.pad_token_id, top=top, adapter=name)
-
-    return Answerer(
-        engine=engine,
-        tokenizer=base.tokenizer,
-        context_length=int(base.model.config.max_position_embeddings),
-        score=score,
-        likelihoods=token_likelihoods,
-    )

@@ -8,9 +8,10 @@ so that it stays quick while models work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,11 +21,30 @@ from starlette.exceptions import HTTPException
 from mixwright.decoding import Decoding
 from mixwright.errors import MixwrightError, did_you_mean
 from mixwright.evaluate.retention import ResponseLoss
+from mixwright.generate.loop import EngineLoop, FullError
 from mixwright.records import BASE
 from mixwright.scenarios import Scenario
 from serve.completions import add_completion_routes
-from serve.engine import Answerer, Completed, Prompt, Question, TokenScores, completed
+from serve.docs import add_docs
+from serve.engine import Answerer, Completed, Prompt, Question, TokenScores
+from serve.errors import (
+    INVALID_REQUEST,
+    MODEL_NOT_FOUND,
+    RETRY_AFTER_S,
+    SERVER_ERROR,
+    TOO_MANY,
+    UNAVAILABLE,
+    AwayError,
+    BusyError,
+    RefusedError,
+    unknown_adapter,
+    unknown_task,
+)
+from serve.evaluations.routes import Evaluations, add_evaluation_routes
+from serve.evaluations.shapes import EvaluationRequest
 from serve.openai_shape import ChatRequest, CompletionRequest, TextPart, Turn
+from serve.playground import add_playground_routes
+from serve.safety import HEADERS, NO_KEY, Rules, Safety
 from serve.schema import (
     ErrorAnswer,
     ErrorDetail,
@@ -38,13 +58,25 @@ from serve.schema import (
     RewriteRequest,
     model_id,
 )
+from serve.service import Delta, Service
 
-INVALID_REQUEST, UNAVAILABLE = "invalid_request_error", "service_unavailable_error"
-ADAPTER_NOT_FOUND, MODEL_NOT_FOUND = "adapter_not_found", "model_not_found"
-
-
-class BusyError(Exception):
-    """A backend has no room for more; the client may ask again."""
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": description}
+    for status, description in {
+        400: "A request that the model cannot answer, such as a text beyond its context",
+        401: "The endpoint has a key, and the request another or none",
+        403: "The endpoint has no key, and the request is not from its own machine",
+        404: "No such route, task, adapter, model or evaluation",
+        409: "What is served does not allow it",
+        413: "The body is too large",
+        422: "The request breaks a rule of its schema",
+        429: "A queue is full; see Retry-After",
+        503: "The engine is starting, or a replica was lost; see Retry-After",
+        504: "The answer took longer than it may",
+    }.items()
+}
+"""What any route may answer beside its own."""
+LOCAL_ROWS, LOCAL_WAITING_TOKENS = 256, 1_000_000
 
 
 class Backend(Protocol):
@@ -62,6 +94,10 @@ class Backend(Protocol):
         """Continuations in the order of the prompts."""
         ...
 
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """One continuation, piece by piece; closing it gives up what is left."""
+        ...
+
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
         """How likely the prompts of one adapter are, with `top` of the likeliest tokens."""
         ...
@@ -72,33 +108,43 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """An answerer in this process, a batch a request; for tests, and for trying things out without Ray."""
+    """An answerer in this process, stepped as a replica steps it; for tests, and for trying things out without Ray."""
 
     def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
-        self._alone = asyncio.Lock()
+        assert answerer.engine is not None
+        loop = EngineLoop(answerer.engine, rows=LOCAL_ROWS, max_waiting_tokens=LOCAL_WAITING_TOKENS)
+        self._service = Service.over(answerer, loop)
 
     async def ready(self) -> None:
         return None
 
     async def answer(self, questions: Sequence[Question]) -> list[str]:
-        requests = [self._answerer.request(question) for question in questions]
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.engine.generate, requests)
+        with _busy_when_full():
+            return await self._service.answer(questions)
 
     async def complete(self, prompts: Sequence[Prompt]) -> list[Completed]:
-        requests = [self._answerer.continuation(prompt) for prompt in prompts]
-        async with self._alone:
-            answers = await asyncio.to_thread(self._answerer.engine.answer, requests)
-        return [completed(*parts) for parts in zip(prompts, requests, answers, strict=True)]
+        with _busy_when_full():
+            return await self._service.complete(prompts)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        with _busy_when_full():
+            async with aclosing(self._service.stream(prompt)) as deltas:
+                async for delta in deltas:
+                    yield delta
 
     async def token_scores(self, prompts: Sequence[Prompt], top: int) -> list[TokenScores]:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.token_scores, prompts, top)
+        return await self._service.token_scores(prompts, top)
 
     async def nll(self, rows: Sequence[NllRow], adapter: str) -> ResponseLoss:
-        async with self._alone:
-            return await asyncio.to_thread(self._answerer.nll, rows, adapter)
+        return await self._service.nll(rows, adapter)
+
+
+@contextmanager
+def _busy_when_full() -> Iterator[None]:
+    try:
+        yield
+    except FullError as error:
+        raise BusyError from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,32 +152,43 @@ class Front:
     """What the front knows of the endpoint without asking its backend."""
 
     model: str
-    adapters: tuple[str, ...]
+    adapters: Sequence[str]
+    """Names, as they are when they are asked for; what is `in` it is served, listed or not."""
     scenario: Scenario
     run_dir: str = ""
 
 
-class _RefusedError(Exception):
-    """A request that breaks a rule, with the status to answer it with."""
+def make_app(
+    backend: Backend,
+    front: Front,
+    *,
+    evaluations: Evaluations | None = None,
+    rules: Rules = NO_KEY,
+    ready_timeout_s: float = 5.0,
+) -> FastAPI:
+    """The application, ready to be served by Ray Serve, uvicorn or a test client.
 
-    def __init__(
-        self, status: int, message: str, *, kind: str = INVALID_REQUEST, param: str | None = None, code: str | None = None
-    ):
-        super().__init__(message)
-        self.status, self.detail = status, ErrorDetail(message=message, type=kind, param=param, code=code)
-
-
-def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) -> FastAPI:
-    """The application, ready to be served by Ray Serve, uvicorn or a test client."""
-    app = FastAPI(title="Mixwright", description="Rewrites texts with a base model and its adapters.")
+    Args:
+        evaluations: those of the run that is served; None where none is.
+        rules: who may ask, and how much.
+    """
+    app = FastAPI(
+        title="Mixwright",
+        description="Rewrites texts with a base model and its adapters.",
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+    )
+    app.add_middleware(Safety, rules=rules)
     _add_error_answers(app)
+    add_docs(app)
 
     @app.get("/healthz")
     async def healthz() -> Health:
         try:
             await asyncio.wait_for(backend.ready(), ready_timeout_s)
         except TimeoutError:
-            raise _RefusedError(503, "the engine is not ready yet; ask again in some seconds", kind=UNAVAILABLE) from None
+            raise AwayError("the engine is not ready yet; ask again in some seconds") from None
         return Health(status="ok", model=front.model, scenario=front.scenario.name, run_dir=front.run_dir)
 
     @app.get("/v1/models")
@@ -151,14 +208,15 @@ def make_app(backend: Backend, front: Front, *, ready_timeout_s: float = 5.0) ->
         return NllAnswer(nll=loss.nll, tokens=loss.tokens, model=model_id(request.adapter))
 
     add_completion_routes(app, backend, lambda model: _adapter_of(model, front))
+    add_evaluation_routes(app, evaluations)
+    add_playground_routes(app, front)
     return app
 
 
 def _questions(request: RewriteRequest, front: Front) -> list[Question]:
     names = [task.name for task in front.scenario.tasks]
     if request.task not in names:
-        known = f"the scenario has {', '.join(names)}{did_you_mean(request.task, names)}"
-        raise _RefusedError(400, f"task: unknown task '{request.task}'; {known}", param="task")
+        raise unknown_task(request.task, names)
     _check_adapter(request.adapter, front)
     instruction = request.instruction or front.scenario.task(request.task).instructions.train[0]
     return [
@@ -174,29 +232,28 @@ def _questions(request: RewriteRequest, front: Front) -> list[Question]:
 
 
 def _check_adapter(name: str, front: Front) -> None:
-    known = (BASE, *front.adapters)
-    if name not in known:
-        message = f"adapter: no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}"
-        raise _RefusedError(404, message, param="adapter", code=ADAPTER_NOT_FOUND)
+    if name != BASE and name not in front.adapters:
+        raise unknown_adapter(name, (BASE, *front.adapters))
 
 
 def _adapter_of(model: str, front: Front) -> str:
-    known = {model_id(name): name for name in (BASE, *front.adapters)}
-    if model not in known:
+    name = BASE if model == BASE else model.removeprefix(f"{BASE}:")
+    if model != model_id(name) or (name != BASE and name not in front.adapters):
+        known = [model_id(name) for name in (BASE, *front.adapters)]
         message = f"model: no model '{model}'; there are {', '.join(known)}{did_you_mean(model, known)}"
-        raise _RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
-    return known[model]
+        raise RefusedError(404, message, param="model", code=MODEL_NOT_FOUND)
+    return name
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    @app.exception_handler(_RefusedError)
-    async def refused(request: Request, error: _RefusedError) -> JSONResponse:
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return _error(error.status, error.detail)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = list(dict.fromkeys(_problem(item) for item in error.errors()))
-        return _error(400, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
+        return _error(422, ErrorDetail(message="; ".join(problems), type=INVALID_REQUEST, param=_param(error)))
 
     @app.exception_handler(MixwrightError)
     async def ours(request: Request, error: MixwrightError) -> JSONResponse:
@@ -204,16 +261,39 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
-        return _error(503, ErrorDetail(message="the endpoint is busy; ask again in some seconds", type=UNAVAILABLE))
+        message = str(error) or "the endpoint is busy; ask again in some seconds"
+        return _come_back(429, ErrorDetail(message=message, type=TOO_MANY))
+
+    @app.exception_handler(AwayError)
+    async def away(request: Request, error: AwayError) -> JSONResponse:
+        message = str(error) or "the engine is starting again; ask again in some seconds"
+        return _come_back(503, ErrorDetail(message=message, type=UNAVAILABLE))
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
         message = f"{request.method} {request.url.path}: {error.detail}; see /docs"
-        return _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
+        answer = _error(error.status_code, ErrorDetail(message=message, type=INVALID_REQUEST))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        message = f"a fault of the endpoint ({type(error).__name__}); its log says more"
+        answer = _error(500, ErrorDetail(message=message, type=SERVER_ERROR))
+        answer.headers.update(HEADERS)  # it is made outside of every layer
+        return answer
 
 
 def _error(status: int, detail: ErrorDetail) -> JSONResponse:
-    return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=status)
+    # Half a character, as JSON can hold one, may be quoted in it, and cannot be sent.
+    sendable = {name: value and value.encode("utf-8", "replace").decode() for name, value in detail.model_dump().items()}
+    return JSONResponse({"error": sendable}, status_code=status)
+
+
+def _come_back(status: int, detail: ErrorDetail) -> JSONResponse:
+    answer = _error(status, detail)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _param(error: RequestValidationError) -> str | None:
@@ -227,7 +307,7 @@ def _problem(item: dict[str, object]) -> str:
     if item["type"] == "json_invalid":
         return "the body is not valid JSON"
     if item["type"] == "extra_forbidden":
-        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding)
+        bodies = (RewriteRequest, NllRequest, NllRow, ChatRequest, CompletionRequest, Turn, TextPart, Decoding, EvaluationRequest)
         known = tuple({field for body in bodies for field in body.model_fields})
         return f"unknown key `{'.'.join(location)}`{did_you_mean(location[-1], known)}"
     rule = str(item["msg"]).removeprefix("Value error, ")

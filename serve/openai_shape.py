@@ -24,6 +24,13 @@ Limit = Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)]
 TokenIds = Annotated[tuple[int, ...], Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
+class StreamOptions(Body):
+    """What a stream tells beside pieces."""
+
+    include_usage: bool | None = None
+    """A last piece with the count of tokens."""
+
+
 class Options(Body):
     """What chat and completions have in common."""
 
@@ -32,6 +39,8 @@ class Options(Body):
     max_tokens: Limit | None = None
     stop: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
+    """Pieces of the answer as they come, as server-sent events."""
+    stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     """Left out means 0, greedy."""
     n: int | None = None
@@ -57,12 +66,16 @@ class Options(Body):
         seed = secrets.randbits(31) if self.seed is None else self.seed % 2**31
         return Decoding(temperature=self.temperature, top_p=1.0 if self.top_p is None else self.top_p, seed=seed)
 
-    @field_validator("stream")
-    @classmethod
-    def _whole_answers(cls, value: bool | None) -> bool | None:
-        if value:
-            raise ValueError("streaming is not there yet; leave it out or send false")
-        return value
+    @property
+    def tells_usage(self) -> bool:
+        """Whether a stream ends with the count of tokens."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options are of a stream; send stream: true, or leave them out")
+        return self
 
     @field_validator("temperature")
     @classmethod
@@ -138,6 +151,8 @@ class CompletionRequest(Options):
     def _scores_prompts_alone(self) -> Self:
         if bool(self.echo) != (self.logprobs is not None):
             raise ValueError("echo and logprobs score a given text and go together; send both or neither")
+        if self.echo and self.stream:
+            raise ValueError("echo and logprobs score a given text at once; leave stream out")
         if self.echo and self.max_tokens != 1:
             raise ValueError("echo and logprobs score a given text, not an answer; send max_tokens: 1")
         return self

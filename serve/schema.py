@@ -19,6 +19,8 @@ MAX_CHARACTERS = 20_000
 MAX_NEW_TOKENS = 1024
 
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+"""Of a task or an adapter."""
 
 
 class Body(BaseModel):
@@ -30,10 +32,10 @@ class Body(BaseModel):
 class RewriteRequest(Body):
     """POST /v1/rewrite."""
 
-    task: str
+    task: Name
     """A task of the endpoint's scenario."""
     texts: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TEXTS)]
-    adapter: str = BASE
+    adapter: Name = BASE
     """`base`, or an adapter's name."""
     instruction: Text | None = None
     """Left out: the first of the task's training wordings."""
@@ -62,7 +64,7 @@ class NllRequest(Body):
     """POST /v1/nll."""
 
     rows: Annotated[tuple[NllRow, ...], Field(min_length=1, max_length=MAX_TEXTS)]
-    adapter: str = BASE
+    adapter: Name = BASE
 
 
 class NllAnswer(BaseModel):

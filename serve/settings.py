@@ -14,6 +14,7 @@ from mixwright.errors import ServeError
 from mixwright.generate.loading import adapter_folders
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.settings import Settings, expand_environment, validate
+from serve.adapters import AdapterStore
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -40,11 +41,21 @@ class Endpoint(Settings):
 
     model: ModelConfig
     adapters: dict[str, str]
-    """Name -> folder."""
+    """Name -> folder, as they were when the endpoint was settled; later ones are found while it runs."""
+    adapters_dir: str = ""
+    """Where adapters are looked for; empty: there are none."""
     scenario: Scenario
     serve: ServeConfig = ServeConfig()
     precision: Precision = "auto"
     run_dir: str = ""
+
+    def store(self) -> AdapterStore:
+        """The adapters on disk: the folder's, and those of the run's trials."""
+        return AdapterStore(
+            Path(self.adapters_dir) if self.adapters_dir else None,
+            Path(self.run_dir) / "trials" if self.run_dir else None,
+            allow_paths=self.serve.allow_adapter_paths,
+        )
 
 
 def resolve(arguments: dict[str, Any]) -> Endpoint:
@@ -59,10 +70,12 @@ def resolve(arguments: dict[str, Any]) -> Endpoint:
     if run_dir is None:
         return _without_run(args)
     config = _run_config(run_dir)
+    adapters = Path(args.adapters).expanduser().resolve() if args.adapters else run_dir / "adapters"
     scenario = load_scenario(args.scenario or config.scenario).with_unseen(None if args.scenario else config.unseen)
     return Endpoint(
         model=args.model or config.model,
-        adapters=_found_adapters(Path(args.adapters) if args.adapters else run_dir / "adapters"),
+        adapters=_found_adapters(adapters),
+        adapters_dir=str(adapters),
         scenario=scenario,
         serve=args.serve or config.serve,
         precision=args.precision,
@@ -76,9 +89,15 @@ def of_run(serve: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scen
     Raises:
         ServeError: the run holds no complete adapter.
     """
-    adapters = _found_adapters(run_dir.resolve() / "adapters")
+    adapters = run_dir.resolve() / "adapters"
     return Endpoint(
-        model=model, adapters=adapters, scenario=scenario, serve=serve, precision=precision, run_dir=str(run_dir.resolve())
+        model=model,
+        adapters=_found_adapters(adapters),
+        adapters_dir=str(adapters),
+        scenario=scenario,
+        serve=serve,
+        precision=precision,
+        run_dir=str(run_dir.resolve()),
     )
 
 
@@ -87,7 +106,8 @@ def _without_run(args: EndpointArguments) -> Endpoint:
         raise ServeError("serve arguments: run_dir is null and `model` is not given; name one of them")
     return Endpoint(
         model=args.model,
-        adapters=_found_adapters(Path(args.adapters)) if args.adapters else {},
+        adapters=_found_adapters(Path(args.adapters).expanduser().resolve()) if args.adapters else {},
+        adapters_dir=str(Path(args.adapters).expanduser().resolve()) if args.adapters else "",
         scenario=load_scenario(args.scenario or "writing"),
         serve=args.serve or ServeConfig(),
         precision=args.precision,
@@ -103,7 +123,7 @@ def _run_config(run_dir: Path) -> SweepConfig:
 
 
 def _found_adapters(folder: Path) -> dict[str, str]:
-    found = adapter_folders(folder.expanduser().resolve())
+    found = adapter_folders(folder)
     if not found:
         raise ServeError(f"{folder}: no complete adapter to serve; wait for the sweep to end, or go on with it (--resume)")
     return {name: str(path) for name, path in found.items()}

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
+from serve.front import Front, LocalBackend, make_app
 
 from mixwright.config import SweepConfig, load_config
+from mixwright.scenarios import load_scenario
 from mixwright.settings import validate
 
 ROOT = Path(__file__).parent.parent
@@ -51,20 +54,10 @@ def interface_table() -> dict[str, str]:
 
 
 def served_routes() -> set[str]:
-    """`METHOD /path` of every route that the app under serve/ declares; a path's parameter is written in capitals."""
-    calls = [
-        node
-        for path in (ROOT / "serve").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-    ]
-    routes = set()
-    for call in calls:
-        if isinstance(call.func, ast.Attribute) and call.func.attr in ("get", "post") and call.args:
-            address = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
-            if isinstance(address, str) and address.startswith("/"):
-                routes.add(f"{call.func.attr.upper()} {re.sub(r'{[^}]+}', 'ID', address)}")
-    return routes
+    """`METHOD /path` of every route that the endpoint has; a path's parameter is written as ID."""
+    app = make_app(LocalBackend.__new__(LocalBackend), Front(model="", adapters=(), scenario=load_scenario("writing")))
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    return {f"{method} {re.sub(r'{[^}]+}', 'ID', route.path)}" for route in routes for method in route.methods}
 
 
 def help_of(job: Path) -> str:

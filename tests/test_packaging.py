@@ -33,7 +33,8 @@ def pins() -> dict[str, str]:
 
 
 def direct_requirements() -> list[Requirement]:
-    extras = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    """Without vLLM, which chooses its own torch and lives in an environment of its own."""
+    extras = [text for name, texts in PROJECT["optional-dependencies"].items() if name != "vllm" for text in texts]
     return [Requirement(text) for text in (*PROJECT["dependencies"], *extras)]
 
 

@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from tests.benchmarks.quick import quick_run
 
-ROOT = Path(__file__).parents[2]
 FIGURES = {"speedup_over_transformers", "identical_fraction", "mixed_adapter_slowdown", "accepted_draft_tokens"}
 
 
 @pytest.mark.slow
 @pytest.mark.model
 def test_a_quick_run_gives_the_documented_figures_and_the_tokens_of_transformers() -> None:
-    command = [sys.executable, "benchmarks/generate.py", "--quick", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    assert set(printed) == {"environment", "figures", "rows"}
+    printed = quick_run("generate")
     assert printed["figures"].keys() >= FIGURES
     assert printed["figures"]["identical_fraction"] > 0.7
     assert printed["figures"]["largest_gap_of_a_difference"] <= 0.5

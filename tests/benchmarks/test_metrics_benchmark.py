@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.benchmarks.quick import ROOT, quick_run, started
 
-ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("MIXWRIGHT_DATA", ROOT.parent / "shared" / "data"))
 FIGURES = {
     "errant_speedup",
@@ -21,15 +18,8 @@ FIGURES = {
 }
 
 
-def run(*options: str, data: Path = DATA) -> subprocess.CompletedProcess[str]:
-    paths = [str(ROOT / "platform"), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"MIXWRIGHT_DATA": str(data), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "benchmarks/metrics.py", *options]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_missing_data_is_said_in_one_line(tmp_path: Path) -> None:
-    done = run("--quick", "--json", data=tmp_path / "nowhere")
+    done = started("metrics", "--quick", "--json", environment={"MIXWRIGHT_DATA": str(tmp_path / "nowhere")})
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
@@ -42,10 +32,7 @@ def test_missing_data_is_said_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there; set MIXWRIGHT_DATA")
 def test_a_quick_run_gives_the_documented_figures_the_same_scores_and_every_measurement() -> None:
-    done = run("--quick", "--json")
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    assert set(printed) == {"environment", "figures", "rows"}
+    printed = quick_run("metrics")
     assert printed["figures"].keys() >= FIGURES
     assert printed["figures"]["max_abs_difference"] < 1e-6
     assert {"processor", "cores", "versions", "commit"} <= printed["environment"].keys()

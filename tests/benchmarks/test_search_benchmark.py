@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.quick import imported, quick_run
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "benchmarks"))  # for `common`, which stands beside it
-    spec = importlib.util.spec_from_file_location("search_benchmark", ROOT / "benchmarks" / "search.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["search_benchmark"] = module
-    spec.loader.exec_module(module)
-    sys.path.pop(0)
-    return module
+    return imported("search")
 
 
 @pytest.mark.parametrize(
@@ -72,9 +58,4 @@ def test_a_ratio_is_that_of_medians_over_rounds_of_the_held_out_family(benchmark
 
 @pytest.mark.slow
 def test_the_quick_run_prints_its_figures() -> None:
-    done = subprocess.run(
-        [sys.executable, "benchmarks/search.py", "--quick", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    tree = json.loads(done.stdout)
-    assert {"environment", "figures", "rows"} <= tree.keys()
-    assert {"cost_ratio_to_random", "cost_ratio_to_gp", "cost_ratio_to_tpe"} <= tree["figures"].keys()
+    assert {"cost_ratio_to_random", "cost_ratio_to_gp", "cost_ratio_to_tpe"} <= quick_run("search")["figures"].keys()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.browser.chromium import chromium, contrast, requested, show
 from tests.report.made_up_run import make_run
 from tests.report.made_up_systems import make_full_run
 
@@ -17,16 +16,6 @@ from mixwright import report
 
 pytestmark = pytest.mark.browser
 
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HEADINGS = [
     "Results by task",
     "What these rows can show",
@@ -46,20 +35,8 @@ PAGES = ("page", "full_page", "comparison_page")
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium with its driver on this machine: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    opened.get("about:blank")
-    yield opened
-    opened.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -83,21 +60,6 @@ def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name in ("monday", "a-second-run-with-a-long-name", "third"):
         make_full_run(folder / name)
     return report.compare([folder / "monday", folder / "a-second-run-with-a-long-name", folder / "third"]).as_uri()
-
-
-def show(browser: Any, page: str, *, width: int, dark: bool = False, printed: bool = False) -> None:
-    mode = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": mode, "media": "print" if printed else ""})
-    browser.get(page)
-
-
-def requested(browser: Any) -> list[str]:
-    """Addresses asked for since the last call, other than what a page holds in itself and what the browser's own pages load."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if not url.startswith(("data:", "chrome:", "about:"))]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -300,15 +262,3 @@ def test_what_can_be_pressed_is_large_enough_for_a_thumb(browser: Any, full_page
     pressed = "#row-tools select, #row-tools button, .sample summary"
     sizes = browser.execute_script(f"return [...document.querySelectorAll('{pressed}')].map(item => item.offsetHeight)")
     assert min(sizes) >= 24  # WCAG 2.2, target size
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two opaque `rgb(r, g, b)` colours, 1 to 21 (WCAG 2.2)."""
-    brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (brighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    channels = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")]
-    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

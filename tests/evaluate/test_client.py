@@ -56,8 +56,9 @@ FRONT = Front(model="embedded", adapters=("formal",), scenario=SCENARIO)
 
 
 def longer_is_worse(rows, adapter):
-    tokens = sum(len(row.token_ids) - row.prompt_length for row in rows)
-    return ResponseLoss(nll=tokens / len(rows) + (adapter == "formal"), tokens=tokens)
+    """Each token of a response costs as many nats as the response has tokens."""
+    lengths = [len(row.token_ids) - row.prompt_length for row in rows]
+    return ResponseLoss(nll=sum(n * n for n in lengths) / sum(lengths) + (adapter == "formal"), tokens=sum(lengths))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_nll_over_several_requests_weighs_tokens(url):
 
 def longer_is_worse_of(rows):
     lengths = [len(row.references[0]) + 1 for row in rows]
-    return ResponseLoss(nll=sum(lengths) / len(lengths), tokens=sum(lengths))
+    return ResponseLoss(nll=sum(n * n for n in lengths) / sum(lengths), tokens=sum(lengths))
 
 
 def make_questions(rows=ROWS, generic=()):
@@ -219,9 +220,31 @@ def ask(flaky, tries=4):
 
 
 def test_connection_faults_and_busy_answers_are_asked_again():
-    flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"))
-    assert ask(flaky) == ["A", "B"]
-    assert flaky.calls == 4
+    flaky = Flaky(httpx.ConnectError("refused"), 503, httpx.ReadError("reset"), 429)
+    assert ask(flaky, tries=5) == ["A", "B"]
+    assert flaky.calls == 5
+
+
+def test_the_wait_that_a_busy_endpoint_names_is_kept(monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    headers = [{"Retry-After": "7"}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {"Retry-After": "99999"}]
+    assert ask(Flaky(*(httpx.Response(429, headers=header) for header in headers))) == ["A", "B"]
+    assert waits == [7.0, pytest.approx(0.002), 60.0]
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, "Bearer from-outside"), ("mine", "Bearer mine"), ("", None)])
+def test_the_key_is_that_of_the_environment_unless_one_is_given(monkeypatch, given, sent):
+    monkeypatch.setenv("MIXWRIGHT_API_KEY", "from-outside")
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers.get("Authorization"))
+        return httpx.Response(200, json={"status": "ok", "run_dir": ""})
+
+    with EndpointClient("http://nowhere", key=given, transport=httpx.MockTransport(answer)) as client:
+        client.health()
+    assert seen == [sent]
 
 
 def test_an_application_that_is_still_starting_is_asked_again():

@@ -123,6 +123,20 @@ def test_ours_and_an_outside_model_stand_in_one_table(evaluate, our_url, capsys)
     assert outside["retention"] is None
 
 
+def test_the_last_table_has_the_means_of_seen_and_unseen_tasks(evaluate, our_url, capsys):
+    folder = evaluate("--adapter=base", "--adapter=formal", url=our_url, openai_url=None, openai_model=None)
+    head, seen, unseen, path = capsys.readouterr().out.splitlines()[-4:]
+    assert head.split() == ["mean", "over", "tasks", "tasks", "rows", "copy", "human", "base", "formal"]
+    assert path == str(folder / "scores-dev.json")
+    formal = json.loads((folder / "scores-dev.json").read_text())["systems"][-1]
+    values = {score["task"]: score["value"] for score in formal["scores"]}
+    differences = {item["task"]: item for item in formal["differences"]}
+    for line, tasks, kind in ((seen, TASKS[:2], "seen"), (unseen, TASKS[2:], "unseen")):
+        assert line.split()[:3] == [kind, str(len(tasks)), str(4 * len(tasks))]
+        mean, difference = sum(values[task] for task in tasks) / len(tasks), differences[f"mean of {kind}"]
+        assert line.endswith(f"{mean:.1f} ({difference['value']:+.1f} [{difference['low']:+.1f}, {difference['high']:+.1f}])")
+
+
 def test_our_own_endpoint_asked_as_an_outside_one_gives_the_same_answers(evaluate, our_url):
     folder = evaluate("--adapter=formal", url=our_url, openai_url=f"{our_url}/v1", openai_model="base:formal")
     outputs = [

@@ -109,6 +109,13 @@ def test_a_trial_that_was_running_is_queued_again_under_its_id_with_its_values(t
     }
 
 
+def test_a_trial_that_goes_on_leaves_no_gap_in_the_ids(tmp_path: Path) -> None:
+    searcher(tmp_path).suggest("r0")
+    assert take_up(opened(tmp_path), [], NAMES) == ["trial_0000"]
+    search = searcher(tmp_path)
+    assert [search.suggest(f"r{number}")["trial_id"] for number in range(3)] == ["trial_0000", "trial_0001", "trial_0002"]
+
+
 def test_taking_up_twice_queues_a_trial_once(tmp_path: Path) -> None:
     searcher(tmp_path).suggest("r0")
     assert take_up(opened(tmp_path), [], NAMES) == ["trial_0000"]

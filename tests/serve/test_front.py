@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from fastapi.testclient import TestClient
 from serve.engine import Answerer
-from serve.front import BusyError, Front, LocalBackend, make_app
+from serve.errors import AwayError, BusyError
+from serve.front import Front, LocalBackend, make_app
 from serve.schema import MAX_TEXTS
 
 from mixwright.decoding import GREEDY, Decoding
@@ -98,7 +99,7 @@ def test_nll_passes_rows_and_adapter_on(client):
 
 def test_an_unknown_task_names_the_nearest(client):
     assert refusal(rewrite(client, task="polsh")) == (
-        400,
+        404,
         "task: unknown task 'polsh'; the scenario has polish, shorten; did you mean 'polish'?",
     )
 
@@ -126,7 +127,7 @@ def test_an_unknown_adapter_is_not_found(client, path):
 )
 def test_a_body_that_breaks_a_rule_is_told_which(client, engine, body, words):
     status, message = refusal(rewrite(client, **body))
-    assert status == 400
+    assert status == 422
     assert words in message
     assert engine.batches == []
 
@@ -134,7 +135,7 @@ def test_a_body_that_breaks_a_rule_is_told_which(client, engine, body, words):
 @pytest.mark.parametrize("body", ["{", "", "nonsense"])
 def test_a_body_that_is_not_json_is_told_so(client, body):
     status, message = refusal(client.post("/v1/rewrite", content=body, headers={"Content-Type": "application/json"}))
-    assert status == 400
+    assert status == 422
     assert "JSON" in message or "required" in message
 
 
@@ -149,16 +150,25 @@ def test_an_unknown_path_and_a_wrong_method_are_json_too(client):
     assert refusal(client.get("/v1/rewrite"))[0] == 405
 
 
-def test_an_endpoint_without_room_asks_to_come_back():
-    class Full(LocalBackend):
+@pytest.mark.parametrize(
+    ("fault", "status", "message"),
+    [
+        (BusyError(), 429, "the endpoint is busy; ask again in some seconds"),
+        (AwayError(), 503, "the engine is starting again; ask again in some seconds"),
+        (AwayError("the engine is on holiday"), 503, "the engine is on holiday"),
+    ],
+)
+def test_what_may_pass_asks_to_come_back_and_says_when(fault, status, message):
+    class Failing(LocalBackend):
         def __init__(self):
             pass
 
         async def answer(self, questions):
-            raise BusyError
+            raise fault
 
-    status, message = refusal(rewrite(TestClient(make_app(Full(), FRONT))))
-    assert (status, message) == (503, "the endpoint is busy; ask again in some seconds")
+    answer = rewrite(TestClient(make_app(Failing(), FRONT)))
+    assert refusal(answer) == (status, message)
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_health_is_unavailable_until_the_engine_is_ready():

@@ -90,3 +90,19 @@ def test_a_port_in_use_is_refused_with_the_port_and_the_way_out():
         with pytest.raises(ServeError, match=rf"127.0.0.1:{port} cannot be used .*--set serve.port="):
             app.check_port(ServeConfig(port=port))
     app.check_port(ServeConfig(port=port))
+
+
+def test_replicas_are_a_number_or_scale_with_the_work(run_dir):
+    app = pytest.importorskip("serve.app")
+
+    def deployed(**settings):
+        endpoint = of_run(ServeConfig(**settings), run_dir, ModelConfig(name="/models/made_up"), SCENARIO)
+        engine = app.application(endpoint)._bound_deployment.init_args[0]
+        return engine._bound_deployment
+
+    assert deployed(replicas=3).num_replicas == 3
+    scaling = deployed(replicas={"min": 2, "max": 5, "target_ongoing_requests": 9})._deployment_config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (2, 5, 9)
+    assert deployed(request_timeout_s=70)._deployment_config.graceful_shutdown_timeout_s == 70
+    with pytest.raises(ValueError, match="max must be at least min, got 1 and 2; swap them"):
+        ServeConfig(replicas={"min": 2, "max": 1})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -30,6 +31,10 @@ TEXTS_PER_REQUEST = 8
 CONCURRENT_REQUESTS = 6
 """With eight texts each, three of a replica's default batches wait at any time, so that it never runs dry."""
 ROWS_PER_NLL_REQUEST = 32
+KEY_VARIABLE = "MIXWRIGHT_API_KEY"
+"""Environment variable with an endpoint's key: the endpoint asks for it, and clients send it."""
+LONGEST_NAMED_WAIT_S = 60.0
+"""Of what a `Retry-After` may ask for between two tries."""
 
 
 class EndpointClient:
@@ -42,6 +47,7 @@ class EndpointClient:
         tries: int = 6,
         first_wait_s: float = 0.5,
         timeout_s: float = 600.0,
+        key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Asks nothing yet.
@@ -50,12 +56,15 @@ class EndpointClient:
             tries: how often a request is sent before its fault is given up on.
             first_wait_s: between the first two tries; doubled after each.
             timeout_s: for an answer; long, since a batch of long texts on a CPU takes minutes.
+            key: the endpoint's; None: that of the environment variable MIXWRIGHT_API_KEY, if it is set.
             transport: another way to the endpoint, for tests.
         """
         self.url = url.rstrip("/")
         self._tries, self._first_wait_s = tries, first_wait_s
         timeout = httpx.Timeout(timeout_s, connect=10.0)
-        self._http = httpx.Client(timeout=timeout, transport=transport)
+        key = os.environ.get(KEY_VARIABLE, "").strip() if key is None else key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(timeout=timeout, transport=transport, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +153,7 @@ class EndpointClient:
                 fault = f"status {response.status_code}"
                 if not _may_pass(response) or not left:
                     return response
+                named_s = _named_wait_s(response)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise ServeError(
                     f"{self.url}: no address of an endpoint ({error}); give one such as http://127.0.0.1:8000"
@@ -153,16 +163,24 @@ class EndpointClient:
                 if not left:
                     way_out = "start it with `serve run serve/config.yaml`, or check --url"
                     raise ServeError(f"{self.url}: no answer after {self._tries} tries ({fault}); {way_out}") from error
-            logger.info("%s%s: %s; asking again in %.1f s", self.url, path, fault, wait_s)
-            time.sleep(wait_s)
+                named_s = 0.0
+            pause_s = max(wait_s, named_s)
+            logger.info("%s%s: %s; asking again in %.1f s", self.url, path, fault, pause_s)
+            time.sleep(pause_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
 
 
 def _may_pass(response: httpx.Response) -> bool:
-    """Faults of the endpoint, and the plain 404 of a Ray Serve proxy whose application is still starting."""
+    """A full queue, faults of the endpoint, and the plain 404 of a Ray Serve proxy whose application is still starting."""
     starting = response.status_code == httpx.codes.NOT_FOUND and "json" not in response.headers.get("content-type", "")
-    return response.is_server_error or starting
+    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS or starting
+
+
+def _named_wait_s(response: httpx.Response) -> float:
+    """The wait that `Retry-After` names; 0 where it names none, or a date."""
+    named = response.headers.get("retry-after", "")
+    return min(float(named), LONGEST_NAMED_WAIT_S) if named.isdecimal() else 0.0
 
 
 def evaluate_over_http(

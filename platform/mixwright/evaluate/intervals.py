@@ -110,6 +110,28 @@ def mean_difference_interval(
     return _interval(value, np.mean(differences, axis=0), level)
 
 
+def mean_interval(tables: Sequence[tuple[SummedMetric, FloatArray]], *, draws: int, seed: int, level: float = 0.95) -> Interval:
+    """Mean over tasks of their scores with its interval, rows resampled within each task and every task weighing the same.
+
+    Args:
+        tables: one a task: the metric and its row statistics.
+
+    Raises:
+        ScoreError: as in `bootstrap_interval`, or no tasks.
+    """
+    if not tables:
+        raise ScoreError("a mean over tasks needs at least one task, got 0")
+    for _, statistics in tables:
+        check_resampling(draws, level, statistics)
+    rng = np.random.default_rng(seed)
+    value = float(np.mean([float(metric.from_totals(statistics.sum(axis=0))) for metric, statistics in tables]))
+    scores = [
+        np.concatenate([metric.from_totals(weights @ statistics) for weights in resamples(len(statistics), draws, rng)])
+        for metric, statistics in tables
+    ]
+    return _interval(value, np.mean(scores, axis=0), level)
+
+
 def mean_standard_error(tables: Sequence[tuple[SummedMetric, FloatArray]], *, draws: int, seed: int) -> float | None:
     """Standard error of the mean over tasks of their scores, from the choice of rows within each task.
 

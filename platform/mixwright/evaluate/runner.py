@@ -21,9 +21,11 @@ from mixwright.errors import DataError, ScoreError, did_you_mean
 from mixwright.evaluate.details import describe
 from mixwright.evaluate.intervals import (
     FloatArray,
+    Interval,
     PairedStatistics,
     bootstrap_interval,
     mean_difference_interval,
+    mean_interval,
     mean_standard_error,
     row_influences,
 )
@@ -33,7 +35,7 @@ from mixwright.evaluate.significance import holm, mean_randomisation_p_value
 from mixwright.generate.engine import Engine, Request
 from mixwright.prompts import prompt_ids
 from mixwright.records import COPY, Difference, Example, PowerRecord, Prediction, Score, Split
-from mixwright.scenarios import Scenario, wording
+from mixwright.scenarios import Scenario, Task, wording
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,14 @@ class TaskMeans:
 
     seen: float | None
     unseen: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanScores:
+    """`TaskMeans` with intervals."""
+
+    seen: Interval | None
+    unseen: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,27 +190,43 @@ def score_predictions(
             twice, or one without references or with a blank one.
     """
     system = _only_system(predictions)
-    scores = []
-    for task, rows in task_rows(scenario, predictions).items():
-        statistics = rows.statistics()
-        interval = bootstrap_interval(rows.metric, statistics, draws=draws, seed=child_seed(seed, task))
-        details = describe(rows.metric, statistics, rows.texts, rows.outputs, rows.references)
-        scores.append(
-            Score(
-                task=task,
-                metric=rows.metric.name,
-                system=system,
-                value=interval.value,
-                n=len(statistics),
-                low=interval.low,
-                high=interval.high,
-                split=split,
-                seen=scenario.task(task).seen,
-                details=details.values,
-                error_types=details.error_types,
-            )
-        )
-    return tuple(scores)
+    return tuple(
+        task_score(scenario.task(task), rows, rows.statistics(), system, split, draws=draws, seed=seed)
+        for task, rows in task_rows(scenario, predictions).items()
+    )
+
+
+def task_score(task: Task, rows: TaskRows, statistics: FloatArray, system: str, split: Split, *, draws: int, seed: int) -> Score:
+    """One system's score of one task, with its bootstrap interval over rows and what stands beside it.
+
+    Args:
+        statistics: those of `rows`.
+    """
+    interval = bootstrap_interval(rows.metric, statistics, draws=draws, seed=child_seed(seed, task.name))
+    details = describe(rows.metric, statistics, rows.texts, rows.outputs, rows.references)
+    return Score(
+        task=task.name,
+        metric=rows.metric.name,
+        system=system,
+        value=interval.value,
+        n=len(statistics),
+        low=interval.low,
+        high=interval.high,
+        split=split,
+        seen=task.seen,
+        details=details.values,
+        error_types=details.error_types,
+    )
+
+
+def mean_scores(scenario: Scenario, tables: Mapping[str, tuple[Metric, FloatArray]], *, draws: int, seed: int) -> MeanScores:
+    """Means over the seen and over the unseen tasks of `tables` (task -> metric and row statistics), each with its interval."""
+
+    def mean(name: str, tasks: Sequence[str]) -> Interval | None:
+        chosen = [tables[task] for task in tasks if task in tables]
+        return mean_interval(chosen, draws=draws, seed=child_seed(seed, name)) if chosen else None
+
+    return MeanScores(seen=mean(MEAN_OF_SEEN, scenario.seen), unseen=mean(MEAN_OF_UNSEEN, scenario.unseen))
 
 
 def rung_scores(scenario: Scenario, predictions: Sequence[Prediction], *, draws: int, seed: int) -> RungScores:

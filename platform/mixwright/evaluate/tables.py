@@ -6,9 +6,11 @@ are of 95 %; a task that is underpowered carries a mark, and the legend says wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
+from mixwright.evaluate.runner import MEAN_OF_SEEN, MEAN_OF_UNSEEN, task_means
 from mixwright.records import BASE, Difference, PowerRecord, Score, SystemRecord
+from mixwright.scenarios import Scenario
 
 UNDERPOWERED = "!"
 NOTHING = "-"
@@ -32,6 +34,23 @@ def table_lines(systems: Sequence[SystemRecord]) -> list[str]:
     if any(system.differences for system in systems):
         lines += ["", *legend([record for system in systems for record in system.power])]
     return [*lines, *(_retention_line(system) for system in systems if system.retention is not None and system.name != BASE)]
+
+
+def seen_and_unseen_lines(scenario: Scenario, systems: Sequence[SystemRecord]) -> list[str]:
+    """A line for the tasks that were trained and one for those that were held out: the systems' means, each task weighing the same.
+
+    Behind the mean of a system stands its difference to base with its interval, where there is one. A system that lacks a score of
+    one of the tasks, such as human, has a dash.
+    """
+    tasks = {score.task: score for system in systems for score in system.scores}
+    cells = [["mean over tasks", "tasks", "rows", *(system.name for system in systems)]]
+    for kind, mean in (("seen", MEAN_OF_SEEN), ("unseen", MEAN_OF_UNSEEN)):
+        asked = [score for score in tasks.values() if score.seen == (kind == "seen")]
+        if asked:
+            names = {score.task for score in asked}
+            counts = [str(len(names)), str(sum(score.n for score in asked))]
+            cells.append([kind, *counts, *(_mean_cell(scenario, system, names, mean) for system in systems)])
+    return aligned(cells)
 
 
 def difference_lines(
@@ -100,6 +119,17 @@ def _task_cells(shown: Score, scores: Sequence[Score | None]) -> list[str]:
     task = shown.task if shown.seen else f"{shown.task} (unseen)"
     values = (f"{score.value:.1f} [{score.low:.1f}, {score.high:.1f}]" if score else NOTHING for score in scores)
     return [task, shown.metric, str(shown.n), *values]
+
+
+def _mean_cell(scenario: Scenario, system: SystemRecord, tasks: Set[str], mean: str) -> str:
+    values = {score.task: score.value for score in system.scores if score.task in tasks}
+    if len(values) < len(tasks):
+        return NOTHING
+    means = task_means(scenario, values)
+    found = means.seen if mean == MEAN_OF_SEEN else means.unseen
+    difference = next((item for item in system.differences if item.task == mean), None)
+    change = f" ({difference.value:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}])" if difference else ""
+    return _points(found) + change
 
 
 def _points(value: float | None) -> str:

@@ -41,6 +41,26 @@ def needs_own_pass(model: Any, name: str) -> bool:
     return name in adapter_names(model) and bool(getattr(model.peft_config[name], "use_dora", False))
 
 
+def drop_adapter(model: Any, name: str) -> None:
+    """Takes an adapter and its memory out of a PEFT model; nothing where the model does not hold it."""
+    if name in adapter_names(model):
+        model.base_model.set_adapter([other for other in model.active_adapters if other != name], inference_mode=True)
+        model.delete_adapter(name)
+
+
+def clear_failed(model: Any, name: str) -> None:
+    """Takes away what an adapter left that could not be loaded, so that the next one meets the model as it was."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if name in adapter_names(model):
+        drop_adapter(model, name)
+    elif not adapter_names(model):
+        wrapped = [(path, module) for path, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
+        for path, module in wrapped:
+            parent, _, child = path.rpartition(".")
+            setattr(model.get_submodule(parent), child, module.get_base_layer())
+
+
 @contextmanager
 def active(model: Any, name: str) -> Iterator[None]:
     """The one adapter alone is active; what was active before, and what was being learned, comes back afterwards."""

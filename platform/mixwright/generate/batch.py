@@ -40,6 +40,8 @@ class Limits:
     """Tokens, prompt and answer to be, of all rows in work; a longer row works alone."""
     prefill_tokens: int = 768
     """Of prompts in one pass; a longer prompt goes alone."""
+    slot_tokens: int = 0
+    """Each row of the cache is at least so long: a row that is longer than all slots waits until nobody is in work."""
     drafts: bool = True
 
 
@@ -112,6 +114,21 @@ class Batch:
     def idle(self) -> bool:
         return not self._waiting and not self._live
 
+    @property
+    def rows(self) -> int:
+        """Rows in work."""
+        return len(self._live)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that have not entered yet."""
+        return len(self._waiting)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Prompts and answers to be of these."""
+        return sum(ticket.needed for ticket in list(self._waiting) if not ticket.cancelled)
+
     def submit(self, row: Row) -> Ticket:
         """Puts a row into the queue; its adapter must have been read."""
         ticket = Ticket(row=row, answer=begin(row.decoding, row.prompt_ids), done=row.max_new_tokens < 1)
@@ -123,10 +140,11 @@ class Batch:
         """Its row leaves before the next step; what it has said stays."""
         ticket.cancelled = True
 
-    def forget(self) -> None:
-        """Nothing in the cache is shared any more, since an adapter has changed; there must be no row in work."""
+    def forget(self, adapter: str | None = None) -> None:
+        """Nothing in the cache is shared any more, since adapters have changed, or nothing of this one; there must be no row of
+        theirs in work."""
         if self._cache is not None:
-            self._cache.forget()
+            self._cache.forget(adapter)
 
     @torch.no_grad()
     def step(self) -> list[Ticket]:
@@ -189,7 +207,7 @@ class Batch:
             return True
         if self._live:
             return False
-        longest = max(waiting.needed for waiting in list(self._waiting))
+        longest = max(self.limits.slot_tokens, *(waiting.needed for waiting in list(self._waiting)))
         length = -(-longest // SLOT_STEP) * SLOT_STEP
         self._cache = None  # the old one goes before the new one comes
         self._cache = self._llama.new_cache(slots=self.limits.rows, length=length)

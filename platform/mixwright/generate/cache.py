@@ -47,9 +47,9 @@ class RowCache:
         k, v = self._kv[layer]
         return k[first : first + count, :, :length], v[first : first + count, :, :length]
 
-    def forget(self) -> None:
-        """No slot holds anything to share."""
-        self._adapters[:] = ""
+    def forget(self, adapter: str | None = None) -> None:
+        """No slot holds anything to share; or none through this adapter."""
+        self._adapters[slice(None) if adapter is None else self._adapters == adapter] = ""
 
     def remember(self, slot: int, adapter: str, tokens: Sequence[int]) -> None:
         """From now on the slot holds these tokens, through this adapter, from its start."""

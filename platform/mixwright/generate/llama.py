@@ -7,7 +7,7 @@ low-rank part to its own stretch of tokens. For a model that is built otherwise 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,6 @@ class Product:
     """Linear layers with the same input, as one."""
 
     weight: FrozenWeight
-    modules: tuple[Any, ...]
     low_rank: dict[str, LowRank] = field(default_factory=dict)
 
     def __call__(self, x_NC: torch.Tensor, adapters: Sequence[tuple[str, int, int]]) -> torch.Tensor:
@@ -76,9 +75,10 @@ class DecodingLlama:
 
     def __init__(self, model: Any, *, prepack: bool) -> None:
         self._causal = causal_lm(model)
-        self._peft = model if model is not self._causal else None
         self._decoder = self._causal.get_decoder()
         config = self._causal.config
+        # Held by themselves: an adapter that comes later may wrap the modules, and its rows go elsewhere.
+        self._embedding_VC, self._norm_C = self._decoder.embed_tokens.weight, self._decoder.norm.weight
         self._epsilon: float = config.rms_norm_eps
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -117,28 +117,44 @@ class DecodingLlama:
         """Why rows of this adapter have to go through the modules; None where they need not."""
         from peft.tuners.lora import Linear
 
-        if name == BASE or self._peft is None:
+        if name == BASE:
             return None
-        for layer in self._layers:
-            for product in layer.products:
-                for module in product.modules:
-                    if getattr(module, "merged", False):
-                        return "an adapter is merged into the weights"
-                    if not hasattr(module, "base_layer"):
-                        continue
-                    if type(module) is not Linear or name in module.lora_variant or module.lora_bias.get(name, False):
-                        return f"'{name}' is not made of plain low-rank pairs"
+        ours = {id(module) for _, modules in self._products() for module in modules}
+        if any(id(module) not in ours and _adapted(module, name) for module in self._causal.modules()):
+            return f"'{name}' adapts more than linear layers of attention and feed-forward blocks"
+        for _, modules in self._products():
+            for module in modules:
+                if getattr(module, "merged", False):
+                    return "an adapter is merged into the weights"
+                if not hasattr(module, "base_layer"):
+                    continue
+                if type(module) is not Linear or name in module.lora_variant or module.lora_bias.get(name, False):
+                    return f"'{name}' is not made of plain low-rank pairs"
         return None
 
     def read_adapters(self, names: Sequence[str]) -> None:
         """Takes these adapters' weights as they are now; others are forgotten."""
-        for layer in self._layers:
-            for product in layer.products:
-                product.low_rank.clear()
-                for name in names:
-                    pair = _low_rank(product.modules, name)
-                    if pair is not None:
-                        product.low_rank[name] = pair
+        for product, _ in self._products():
+            product.low_rank.clear()
+        for name in names:
+            self.read_adapter(name)
+
+    def read_adapter(self, name: str) -> None:
+        """Takes one adapter's weights as they are now. Passes of others may run meanwhile, in another thread."""
+        for product, modules in self._products():
+            pair = _low_rank(modules, name)
+            if pair is not None:
+                product.low_rank[name] = pair
+
+    def forget_adapter(self, name: str) -> None:
+        """Lets go of one adapter's weights; no row of it may be in work."""
+        for product, _ in self._products():
+            product.low_rank.pop(name, None)
+
+    def _products(self) -> Iterator[tuple[Product, tuple[Any, ...]]]:
+        """Each product with its linear modules as they are now: PEFT wraps them when the first adapter comes."""
+        for layer, module in zip(self._layers, self._decoder.layers, strict=True):
+            yield from zip(layer.products, _modules(module), strict=True)
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +171,7 @@ class DecodingLlama:
 
     def __call__(self, laid_out: Pass, cache: RowCache) -> torch.Tensor:
         """Logits (M, V); keys and values of all tokens are in the cache afterwards."""
-        x_NC = self._decoder.embed_tokens(laid_out.ids_N)
+        x_NC = nn.functional.embedding(laid_out.ids_N, self._embedding_VC)
         cos, sin = self._decoder.rotary_emb(x_NC[None], laid_out.positions_N[None])
         half = self.width // 2
         turning = cos[0, :, None], torch.cat([-sin[0, :, None, :half], sin[0, :, None, half:]], -1)
@@ -167,7 +183,7 @@ class DecodingLlama:
             x_NC = x_NC + layer.down(_swiglu(gate_up), laid_out.adapters)
         if laid_out.wanted_M is not None:
             x_NC = x_NC[laid_out.wanted_M]
-        return self._head.product(_norm(x_NC, self._decoder.norm.weight, self._epsilon))
+        return self._head.product(_norm(x_NC, self._norm_C, self._epsilon))
 
     def _attention(
         self, index: int, q_k_v_NO: torch.Tensor, turning: tuple[torch.Tensor, torch.Tensor], laid_out: Pass, cache: RowCache
@@ -187,6 +203,12 @@ class DecodingLlama:
         q = flat_q[group.queries].view(group.rows, self.key_heads, -1, self.width)
         out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask, scale=self.width**-0.5)
         return out.reshape(-1, self.width)
+
+
+def _adapted(module: Any, name: str) -> bool:
+    """Whether this adapter has a part in this very module."""
+    held = (getattr(module, part, None) for part in ("lora_A", "lora_embedding_A", "modules_to_save"))
+    return any(name in part for part in held if isinstance(part, nn.ModuleDict | nn.ParameterDict))
 
 
 def _norm(x_NC: torch.Tensor, weight_C: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -228,7 +250,7 @@ def _product(modules: tuple[Any, ...], *, prepack: bool) -> Product:
     frozen = [getattr(module, "base_layer", module).weight for module in modules]
     whole = stacked(frozen)
     weight = prepacked(frozen[0], whole, gradients=False) if prepack else FrozenWeight(plain_OC=whole)
-    return Product(weight=weight, modules=modules)
+    return Product(weight=weight)
 
 
 def _low_rank(modules: Sequence[Any], name: str) -> LowRank | None:

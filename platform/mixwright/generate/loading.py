@@ -38,15 +38,35 @@ def load_engine(base: LoadedModel, adapters: Mapping[str, Path], *, batch_size: 
     tuned: dict[str, Any] = {}
     for name, folder in adapters.items():
         _check_name(name, folder)
-        if (folder / ADAPTER_CONFIG).exists():
-            model = with_saved_adapter(model, folder, name=name)
-        elif (folder / "config.json").exists():
-            tuned[name] = load_base(ModelConfig(name=str(folder.resolve())), base.model.dtype).model
+        if is_whole_model(folder):
+            tuned[name] = load_whole_model(folder, model)
         else:
-            raise ModelError(f"{folder}: holds neither {ADAPTER_CONFIG} nor config.json, so it is no adapter; remove the folder")
+            model = with_saved_adapter(model, folder, name=name)
         logger.info("loaded adapter %s", name)
     model.eval()
     return TransformersEngine(model, base.tokenizer, batch_size=batch_size, tuned=tuned)
+
+
+def is_whole_model(folder: Path) -> bool:
+    """Whether a complete folder holds a model from full fine-tuning, and no PEFT adapter.
+
+    Raises:
+        ModelError: it holds neither.
+    """
+    if (folder / ADAPTER_CONFIG).exists():
+        return False
+    if (folder / "config.json").exists():
+        return True
+    raise ModelError(f"{folder}: holds neither {ADAPTER_CONFIG} nor config.json, so it is no adapter; remove the folder")
+
+
+def load_whole_model(folder: Path, like: Any) -> Any:
+    """A model from full fine-tuning, in the dtype and on the device of `like`.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    return load_base(ModelConfig(name=str(folder.resolve())), like.dtype).model.to(like.device)
 
 
 def _check_name(name: str, folder: Path) -> None:

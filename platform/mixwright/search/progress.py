@@ -44,7 +44,15 @@ class Stage:
         total: Callable[[], float],
         unit: str = "step",
         board: Board | None = None,
+        before: str = "workers are starting",
+        after: str = "the last evaluation is under way",
     ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            before, after: what is going on while nothing is done yet, and once everything is.
+        """
+        self._before, self._after = before, after
         self._name, self._done, self._total, self._unit = name, done, total, unit
         self._board = board
         self._stop = threading.Event()
@@ -84,6 +92,8 @@ class Stage:
             while not self._stop.wait(1.0):
                 bar.total = self._total()
                 bar.update(min(self._done(), bar.total) - bar.n)
+                if bar.n == bar.total:
+                    bar.set_postfix_str(self._after)
 
     def _write_lines(self) -> None:
         while not self._stop.wait(INTERVAL_S):
@@ -94,9 +104,9 @@ class Stage:
         fresh, total, gone = done - self._at_start, max(total, done), now - self._started
         if not fresh:
             self._pace_from = now  # the start of workers says nothing of their pace
-        left = f"about {clock((now - self._pace_from) / fresh * (total - done))} left" if fresh > 0 else "workers are starting"
+        left = f"about {clock((now - self._pace_from) / fresh * (total - done))} left" if fresh > 0 else self._before
         if fresh > 0 and done == total:
-            left = "the last evaluation is under way"
+            left = self._after
         return f"{self._name}: {done:.0f} of about {total:.0f} {self._unit}s, {clock(gone)} gone, {left}"
 
 

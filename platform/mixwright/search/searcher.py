@@ -132,7 +132,7 @@ class TrialSearch(OptunaSearch):
         reseed(self._drawn_by, self._search_seed, len(self._keys))
         trial, draws = self._feasible_trial()
         self._ot_trials[trial_id] = trial
-        key = trial.user_attrs.get(TRIAL_KEY) or self._fresh_key(trial.number)
+        key = trial.user_attrs.get(TRIAL_KEY) or self._fresh_key()
         trial.set_user_attr(TRIAL_KEY, key)
         self._keys.add(key)
         self._changed(trial.number)
@@ -172,8 +172,9 @@ class TrialSearch(OptunaSearch):
                 return draws
         raise RunError(nothing_feasible(self._searched, RANDOM_DRAWS))
 
-    def _fresh_key(self, number: int) -> str:
-        """From the trial's number; where a record came from elsewhere and has that id, from the next that is free."""
+    def _fresh_key(self) -> str:
+        """The next that is free. Not from Optuna's number: a trial that is queued again takes one more of those."""
+        number = len(self._keys)
         while (key := f"trial_{number:04d}") in self._keys:
             number += 1
         return key

@@ -1,0 +1,135 @@
+"""Which adapters there are: those of the run, every trial's, and by path where the operator allows it.
+
+What comes in: folders. What goes out: names, as they are on disk now, and where each one stands. A name is looked up among folders
+that were found, so it cannot lead out of the store; a folder counts once its completion marker is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+from mixwright.errors import ModelError, did_you_mean
+from mixwright.generate.loading import adapter_folders
+from mixwright.generate.residents import Found
+from mixwright.models import ADAPTER_WEIGHTS, COMPLETE
+from mixwright.records import BASE
+
+logger = logging.getLogger(__name__)
+
+FRESH_S = 1.0
+"""So long a look at the disk counts as new."""
+TRIAL_ADAPTERS = f"*/adapter/{COMPLETE}"
+
+
+class AdapterStore:
+    """Adapters on disk, by name."""
+
+    def __init__(self, folder: Path | None, trials: Path | None = None, *, allow_paths: bool = False) -> None:
+        """Reads nothing yet.
+
+        Args:
+            folder: with one folder an adapter; a run's `adapters`.
+            trials: with one folder a trial; its id is the name of the adapter in it.
+            allow_paths: an absolute path is a name too.
+        """
+        self._folder, self._trials, self._allow_paths = folder, trials, allow_paths
+        self._found: dict[str, Path] = {}
+        self._looked = float("-inf")
+
+    def names(self) -> list[str]:
+        """Of adapters that are complete; those of the run come first."""
+        self._look()
+        return list(self._found)
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such an adapter now."""
+        try:
+            self.locate(name)
+        except ModelError:
+            return False
+        return True
+
+    def locate(self, name: str) -> Found:
+        """Where an adapter stands.
+
+        Raises:
+            ModelError: there is none of this name, or a path that may not be served.
+        """
+        folder = self._by_path(name) if os.sep in name else self._by_name(name)
+        stamp = _stamp(folder)
+        if stamp is None:
+            raise ModelError(f"{name}: is no complete adapter; it has no {COMPLETE}")
+        return Found(folder=folder, stamp=stamp)
+
+    def _by_name(self, name: str) -> Path:
+        if name not in self._found or _stamp(self._found[name]) is None:
+            self._look()
+        if name not in self._found:
+            known = [BASE, *self._found]
+            raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
+        return self._found[name]
+
+    def _by_path(self, name: str) -> Path:
+        if not self._allow_paths:
+            raise ModelError(f"'{name}': adapters are served by name; set serve.allow_adapter_paths to serve them by path too")
+        if not os.path.isabs(name) or os.path.normpath(name) != name:
+            raise ModelError(f"'{name}': must be an absolute path without `..`, `.` or a slash at its end")
+        return Path(name)
+
+    def _look(self) -> None:
+        """What is on disk, unless it has just been looked at."""
+        if time.monotonic() - self._looked < FRESH_S:
+            return
+        found = adapter_folders(self._folder) if self._folder else {}
+        for marker in sorted(self._trials.glob(TRIAL_ADAPTERS)) if self._trials else ():
+            found.setdefault(marker.parent.parent.name, marker.parent)
+        roots = [root.resolve() for root in (self._folder, self._trials) if root]
+        self._found = {name: path for name, path in found.items() if name != BASE and _within(path, roots)}
+        self._looked = time.monotonic()
+
+
+def _within(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a folder really stands in the store, wherever links lead."""
+    real = path.resolve()
+    return any(real.is_relative_to(root) for root in roots)
+
+
+def _stamp(folder: Path) -> tuple[int, ...] | None:
+    """Another one after each replacement; None where the folder is not complete."""
+    try:
+        marker = (folder / COMPLETE).stat()
+    except OSError:
+        return None
+    try:
+        weights = (folder / ADAPTER_WEIGHTS).stat()
+    except OSError:
+        return marker.st_mtime_ns, marker.st_size, marker.st_ino
+    return marker.st_mtime_ns, marker.st_size, marker.st_ino, weights.st_mtime_ns, weights.st_size
+
+
+class StoredNames(Sequence[str]):
+    """The names of a store as they are whenever it is asked; paths that it serves are in it too, though it does not list them."""
+
+    def __init__(self, store: AdapterStore) -> None:
+        self._store = store
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._store.holds(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.names())
+
+    def __len__(self) -> int:
+        return len(self._store.names())
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._store.names()[index]
