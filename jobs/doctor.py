@@ -7,7 +7,6 @@ ray job submit --runtime-env runtime_env.yaml -- python jobs/doctor.py --space S
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import logging
 import sys
@@ -15,15 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for `serve`, which is no part of the installed package
-if importlib.util.find_spec("mixwright") is None:  # the package itself is not installed
-    sys.path.append(str(ROOT / "platform"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, which is no part of the installed package
+sys.path.append(str(Path(__file__).resolve().parent.parent / "platform"))  # where the package itself is not installed
 
 from mixwright import environment
 from mixwright.doctor import machine, packages
 from mixwright.doctor.results import Check, attempt
 from mixwright.errors import run_job
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -108,8 +107,9 @@ def port(config: object) -> Check:
     Raises:
         ServeError: it is taken.
     """
-    from mixwright.config import SweepConfig
     from serve.app import check_port
+
+    from mixwright.config import SweepConfig
 
     assert isinstance(config, SweepConfig)
     check_port(config.serve)

@@ -37,7 +37,7 @@ def ray_cluster(config: ClusterConfig, run_dir: Path) -> Iterator[Check]:
     try:
         with connected(config):
             nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-            has = ray.cluster_resources()
+            has = ray.cluster_resources()  # type: ignore[no-untyped-call]
             where = f"at {address}" if address else "a local one starts"
             found = f"{ray.__version__}, {where}: {len(nodes)} nodes, {has.get('CPU', 0):g} CPUs, {has.get('GPU', 0):g} GPUs"
             yield Check(name="ray", status="ok", found=found)

@@ -93,9 +93,7 @@ def operators() -> Check:
     if not shutil.which("g++"):
         advice = "there is no g++ to compile them with: install it (Debian: g++ python3.11-dev), then `make setup`"
         return Check(name="operators", status="fail", found=found, advice=advice)
-    return Check(
-        name="operators", status="warn", found=found, advice="`make setup` spares the first trial a minute"
-    )
+    return Check(name="operators", status="warn", found=found, advice="`make setup` spares the first trial a minute")
 
 
 def disk(name: str, folder: Path, *, least_gib: float = 1.0, enough_gib: float = 10.0) -> Check:
@@ -134,9 +132,7 @@ def store(run_dir: Path) -> Check:
         advice = "give a --run-dir that this user can write to, or mount the store"
         return Check(name="store", status="fail", found=f"cannot write to {there}: {error.strerror}", advice=advice)
     if problem:
-        return Check(
-            name="store", status="fail", found=f"{there}: {problem}", advice="mount NFS 4, or give another --run-dir"
-        )
+        return Check(name="store", status="fail", found=f"{there}: {problem}", advice="mount NFS 4, or give another --run-dir")
     return Check(name="store", status="ok", found=f"{there}: written, renamed and locked")
 
 
