@@ -198,6 +198,35 @@ def test_a_space_that_breaks_a_rule_is_told_as_a_check(tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
+def test_a_wrong_token_is_told_as_what_it_may_be(tmp_path: Path) -> None:
+    code = (
+        "from mixwright.config import ClusterConfig\nfrom mixwright.search.cluster import connected\nimport ray\n"
+        "with connected(ClusterConfig(dashboard=False)): print(ray.get_runtime_context().gcs_address, flush=True); input()"
+    )
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as head:  # type: ignore[call-overload]
+        address = head.stdout.readline().strip()
+        lines = {token: ray_line(address, tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token * 64) for token in "ab"}
+        head.communicate("\n", timeout=60)
+    assert lines["a"].startswith("ok")
+    assert lines["b"].startswith("fail")
+    assert "it may be the token" in lines["b"]
+
+
+def ray_line(address: str, run_dir: Path, **environment: str) -> str:
+    """All that the doctor says of a cluster, by a process of its own."""
+    code = (
+        "import sys; from pathlib import Path; from mixwright.config import ClusterConfig\n"
+        "from mixwright.doctor import cluster\n"
+        "[print(check.line) for check in cluster.ray_cluster(ClusterConfig(address=sys.argv[1]), Path(sys.argv[2]))]"
+    )
+    command = [sys.executable, "-c", code, address, str(run_dir)]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.cluster
 def test_ray_is_started_and_where_a_cluster_is_named_its_nodes_are_asked(tmp_path: Path) -> None:
     from mixwright.search.cluster import connected
 
@@ -207,12 +236,6 @@ def test_ray_is_started_and_where_a_cluster_is_named_its_nodes_are_asked(tmp_pat
         import ray
 
         address = ray.get_runtime_context().gcs_address
-        code = (
-            "import sys; from pathlib import Path; from mixwright.config import ClusterConfig\n"
-            "from mixwright.doctor import cluster\n"
-            "[print(check.line) for check in cluster.ray_cluster(ClusterConfig(address=sys.argv[1]), Path(sys.argv[2]))]"
-        )
-        command = [sys.executable, "-c", code, address, str(tmp_path)]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = [line.split(None, 2) for line in result.stdout.splitlines()]
+        said = ray_line(address, tmp_path)
+    lines = [line.split(None, 2) for line in said.splitlines()]
     assert [(status, name) for status, name, _ in lines] == [("ok", "ray"), ("ok", "nodes"), ("ok", "shared")]

@@ -15,6 +15,7 @@ from typing import Any
 from mixwright.config import ClusterConfig
 from mixwright.doctor.machine import existing
 from mixwright.doctor.results import Check
+from mixwright.errors import HardwareError
 
 PACKAGES = ("ray", "torch", "deepspeed", "transformers", "peft")
 """What every node must have in the same version: workers of one lane may be on any of them."""
@@ -25,7 +26,6 @@ NODE_TIMEOUT_S = 120.0
 def ray_cluster(config: ClusterConfig, run_dir: Path) -> Iterator[Check]:
     """Connects as a sweep would."""
     import ray
-    from ray.exceptions import AuthenticationError
 
     from mixwright.search.cluster import connected
 
@@ -43,9 +43,13 @@ def ray_cluster(config: ClusterConfig, run_dir: Path) -> Iterator[Check]:
             yield Check(name="ray", status="ok", found=found)
             if address:
                 yield from _nodes(nodes, run_dir)
-    except AuthenticationError as error:
-        advice = "set RAY_AUTH_MODE=token and put the cluster's token into ~/.ray/auth_token (or RAY_AUTH_TOKEN)"
-        yield Check(name="ray", status="fail", found=f"{address} refuses this token: {_first_line(error)}", advice=advice)
+    except (HardwareError, ray.exceptions.RayError) as error:
+        advice = (
+            "it may be the token (RAY_AUTH_MODE=token, and the cluster's in ~/.ray/auth_token) or another version of Ray"
+            if address
+            else "see its logs under /tmp/ray/session_latest/logs"
+        )
+        yield Check(name="ray", status="fail", found=_first_line(error), advice=advice)
 
 
 def unreachable(address: str) -> str:
