@@ -20,18 +20,16 @@ answers end and copy as a trial's do. Each side runs in its own process, loads b
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import Measurement, Outcome, T, arguments, data_folder, load, publish, speedup
+from common import Measurement, Outcome, arguments, data_folder, in_own_process, load, publish, speedup
 
 from mixwright import models, prepacked
 from mixwright.config import SweepConfig
@@ -116,12 +114,6 @@ def main() -> int:
     }
     publish(Outcome(figures=figures, rows=measured), before, as_json=options.json)
     return 0
-
-
-def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """What it gives in a process of its own: one side leaves nothing of its memory and threads to the next."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def make_task(quick: bool, folder: str) -> Task:

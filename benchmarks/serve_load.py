@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -37,7 +36,6 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import cycle, islice
@@ -45,7 +43,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from common import Measurement, Outcome, T, arguments, load, publish
+from common import Measurement, Outcome, arguments, in_own_process, load, publish
 
 from mixwright.config import LoraConfig, ModelConfig, ServeConfig
 from mixwright.errors import run_job
@@ -137,16 +135,6 @@ def prepared(model: ModelConfig | None, folder: Path, texts: int) -> Prepared:
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
     save_adapters(base, folder / "adapters")
     return Prepared(model=base, run_dir=folder, cases=tuple(known_cases(base, folder / "adapters", texts)))
-
-
-def in_own_process(function: Callable[..., T], *given: object) -> T:
-    """What it gives in a process of its own, so that torch stays out of the one that measures."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_speak_on_stderr) as pool:
-        return pool.submit(function, *given).result()
-
-
-def _speak_on_stderr() -> None:
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries say on stdout what they found
 
 
 def save_adapters(model: ModelConfig, folder: Path) -> None:

@@ -38,13 +38,12 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import Measurement, Outcome, T, arguments, load, publish, speedup
+from common import Measurement, Outcome, arguments, in_own_process, load, publish, speedup
 
 from mixwright import models, prepacked
 from mixwright.config import SweepConfig
@@ -115,16 +114,9 @@ def main() -> int:
     return 0
 
 
-def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """What it gives in a process of its own: one side leaves nothing of its patches, groups and memory to the next."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def run_side(side: str, task: Task) -> Trained:
     quiet()
-    with redirect_stdout(sys.stderr):  # trainers print; ours is the one object on standard output
-        return SIDES[side](task)
+    return SIDES[side](task)
 
 
 def figures(task: Task, measured: Sequence[Measurement], rates: Sequence[float], difference: float) -> dict[str, float]:

@@ -93,6 +93,40 @@ def test_no_query_looks_at_keys_behind_it(monkeypatch: pytest.MonkeyPatch, known
     torch.testing.assert_close(ours.float().sum(-1), torch.ones(2, heads * queries), rtol=0.0, atol=0.02)
 
 
+@needs_operators
+@pytest.mark.parametrize("rows", [1, 8, 67])
+@pytest.mark.parametrize(("ranks", "widths"), [((16, 16, 16), (576, 192, 192)), ((3,), (50,)), ((40, 24), (33, 31))])
+def test_an_adapter_s_part_is_added_in_fp32_and_rounded_once(rows: int, ranks: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    channels, total = 45, sum(ranks) + -sum(ranks) % 16
+    x, y = draw(rows + 2, channels)[1:-1], draw(rows + 2, sum(widths), seed=1)[1:-1]
+    inner, outer = draw(channels, total, seed=2).float() / 7, torch.zeros(total, sum(widths))
+    blocks: list[int] = []
+    row = column = 0
+    for rank, width in zip(ranks, widths, strict=True):
+        outer[row : row + rank, column : column + width] = draw(rank, width, seed=row + 3).float() / 3
+        blocks += [row, rank, column, width]
+        row, column = row + rank, column + width
+    inner[:, row:] = 0
+    exact = y.double() + x.double() @ inner.double() @ outer.double()
+    torch.ops.mixwright.add_low_rank_(y, x, inner, outer, blocks)
+    torch.testing.assert_close(y.double(), exact, rtol=2**-8, atol=1e-4)
+
+
+@needs_operators
+@pytest.mark.parametrize("width", [64, 128])
+def test_attention_over_a_cache_is_that_of_each_token_over_its_own_slot(width: int) -> None:
+    heads, key_heads, slots, length = 6, 2, 4, 70
+    k, v = draw(slots, key_heads, length, width), draw(slots, key_heads, length, width, seed=1)
+    of_token, positions = torch.tensor([2, 2, 2, 2, 2, 0, 3, 3]), torch.tensor([10, 11, 12, 13, 14, 0, 68, 69])
+    q = 2 * draw(len(of_token), heads + 3, width, seed=2)[:, :heads]
+    found = torch.ops.mixwright.attend(q, k, v, of_token, positions, width**-0.5)
+    for token, (slot, position) in enumerate(zip(of_token.tolist(), positions.tolist(), strict=True)):
+        seen_k, seen_v = (side[slot, :, : position + 1].double().repeat_interleave(heads // key_heads, 0) for side in (k, v))
+        weights = (seen_k @ q[token].double()[:, :, None] * width**-0.5).softmax(1)
+        exact = (weights * seen_v).sum(1).flatten()
+        torch.testing.assert_close(found[token].double(), exact, rtol=2**-7, atol=2**-8)
+
+
 def test_what_they_are_not_made_for_goes_to_torch() -> None:
     assert native.operators_for(torch.zeros(2, dtype=torch.float32)) is None
     assert native.operators_for(torch.zeros(2, dtype=torch.bfloat16, device="meta")) is None

@@ -9,6 +9,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/cpu/vec/functional.h>
 #include <ATen/cpu/vec/vec.h>
+#include <immintrin.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -301,6 +302,201 @@ void causal_softmax_(Tensor& scores, double scale, int64_t known, int64_t querie
     });
 }
 
+constexpr int64_t TILE = 6;  // rows of a tile: with two vectors of columns, as many sums as there are registers for
+constexpr int64_t LANES = 16;
+
+// sums (ROWS, VECTORS * 16) = the tile's rows (ROWS, depth) times the columns from `right` on (depth, VECTORS * 16).
+template <int ROWS, int VECTORS>
+inline __attribute__((always_inline)) void tile_product(
+    const float* left, int64_t left_stride, const float* right, int64_t right_stride, int64_t depth, __m512 (&sums)[ROWS][VECTORS]) {
+    for (auto& row : sums)
+        for (auto& value : row) value = _mm512_setzero_ps();
+    for (int64_t at = 0; at < depth; ++at) {
+        __m512 columns[VECTORS];
+        for (int vector = 0; vector < VECTORS; ++vector) columns[vector] = _mm512_loadu_ps(right + at * right_stride + vector * LANES);
+        for (int row = 0; row < ROWS; ++row) {
+            const __m512 value = _mm512_set1_ps(left[row * left_stride + at]);
+            for (int vector = 0; vector < VECTORS; ++vector) sums[row][vector] = _mm512_fmadd_ps(value, columns[vector], sums[row][vector]);
+        }
+    }
+}
+
+struct LowRank {
+    const float *inner, *outer;
+    int64_t depth, rank, width;  // channels in, columns of `inner`, columns of `outer`
+    const std::vector<int64_t>& blocks;
+};
+
+template <int ROWS, int VECTORS>
+inline void narrow_columns(const LowRank& pair, const float* x, float* narrow, int64_t column) {
+    __m512 sums[ROWS][VECTORS];
+    tile_product<ROWS, VECTORS>(x, pair.depth, pair.inner + column, pair.rank, pair.depth, sums);
+    for (int row = 0; row < ROWS; ++row)
+        for (int vector = 0; vector < VECTORS; ++vector)
+            _mm512_storeu_ps(narrow + row * pair.rank + column + vector * LANES, sums[row][vector]);
+}
+
+template <int ROWS>
+void add_tile(const LowRank& pair, const BFloat16* x, int64_t x_stride, BFloat16* y, int64_t y_stride, float* wide, float* narrow) {
+    for (int row = 0; row < ROWS; ++row)
+        along(pair.depth, [&](int64_t at, auto count) __attribute__((always_inline)) {
+            const Pair value = load(x + row * x_stride + at, count);
+            float* to = wide + row * pair.depth + at;
+            value.low.store(to, std::min<int64_t>(count, HALF));
+            if (count > HALF) value.high.store(to + HALF, count - HALF);
+        });
+    int64_t column = 0;
+    for (; column + 2 * LANES <= pair.rank; column += 2 * LANES) narrow_columns<ROWS, 2>(pair, wide, narrow, column);
+    if (column < pair.rank) narrow_columns<ROWS, 1>(pair, wide, narrow, column);
+    for (size_t block = 0; block < pair.blocks.size(); block += 4) {
+        const int64_t first = pair.blocks[block], ranks = pair.blocks[block + 1];
+        const int64_t start = pair.blocks[block + 2], end = start + pair.blocks[block + 3];
+        const float* outer = pair.outer + first * pair.width;
+        int64_t at = start;
+        for (; at + STEP <= end; at += STEP) {
+            __m512 sums[ROWS][2];
+            tile_product<ROWS, 2>(narrow + first, pair.rank, outer + at, pair.width, ranks, sums);
+            for (int row = 0; row < ROWS; ++row) {
+                BFloat16* to = y + row * y_stride + at;
+                const Pair before = load(to);
+                store(to, {before.low + Wide(sums[row][0]), before.high + Wide(sums[row][1])});
+            }
+        }
+        for (; at < end; ++at)
+            for (int row = 0; row < ROWS; ++row) {
+                float added = 0.f;
+                for (int64_t rank = 0; rank < ranks; ++rank) added += narrow[row * pair.rank + first + rank] * outer[rank * pair.width + at];
+                BFloat16& to = y[row * y_stride + at];
+                to = static_cast<float>(to) + added;
+            }
+    }
+}
+
+// y (N, O) += (x inner) outer with an adapter in fp32, rounded once. `inner` (C, R) has a multiple of 16 columns; of `outer` (R, O)
+// only the blocks count: first rank, ranks, first column, columns of each.
+void add_low_rank_(Tensor& y, const Tensor& x, const Tensor& inner, const Tensor& outer, at::IntArrayRef blocks) {
+    TORCH_CHECK(y.stride(1) == 1 && x.stride(1) == 1 && inner.is_contiguous() && outer.is_contiguous(), "add_low_rank_: rows must be whole");
+    TORCH_CHECK(inner.scalar_type() == at::kFloat && outer.scalar_type() == at::kFloat, "add_low_rank_: the adapter must be fp32");
+    TORCH_CHECK(inner.size(1) % LANES == 0 && inner.size(0) == x.size(1), "add_low_rank_: the adapter does not fit");
+    const std::vector<int64_t> spans(blocks.begin(), blocks.end());
+    const LowRank pair{inner.const_data_ptr<float>(), outer.const_data_ptr<float>(), inner.size(0), inner.size(1), outer.size(1), spans};
+    const BFloat16* from = x.const_data_ptr<BFloat16>();
+    BFloat16* to = y.mutable_data_ptr<BFloat16>();
+    const int64_t rows = x.size(0), from_stride = x.stride(0), to_stride = y.stride(0), tiles = (rows + TILE - 1) / TILE;
+    at::parallel_for(0, tiles, 1, [&](int64_t begin, int64_t end) {
+        std::vector<float> wide(TILE * pair.depth), narrow(TILE * pair.rank);
+        int64_t row = begin * TILE;
+        const int64_t last = std::min(rows, end * TILE);
+        const auto add = [&](auto count) {
+            add_tile<count.value>(pair, from + row * from_stride, from_stride, to + row * to_stride, to_stride, wide.data(), narrow.data());
+            row += count.value;
+        };
+        while (row + TILE <= last) add(std::integral_constant<int, TILE>());
+        while (row + 2 <= last) add(std::integral_constant<int, 2>());
+        if (row < last) add(std::integral_constant<int, 1>());
+    });
+}
+
+constexpr int64_t QUERIES = 4;  // that look at a key while it is loaded
+
+struct Looking {
+    const BFloat16* query;
+    BFloat16* out;
+    int64_t keys;  // that it looks at
+};
+
+// Attention of some queries of one key head, of PARTS * 32 channels: keys and values stand one after the other.
+template <int PARTS>
+void attend_some(const Looking* looking, int64_t count, const BFloat16* k, const BFloat16* v, float scale, float* scores, int64_t room) {
+    constexpr int64_t WIDTH = PARTS * STEP;
+    __m512bh queries[QUERIES][PARTS];
+    int64_t most = 0;
+    for (int64_t index = 0; index < count; ++index) {
+        most = std::max(most, looking[index].keys);
+        for (int part = 0; part < PARTS; ++part)
+            queries[index][part] = (__m512bh)_mm512_loadu_si512(looking[index].query + part * STEP);
+    }
+    for (int64_t key = 0; key < most; ++key) {
+        __m512bh row[PARTS];
+        for (int part = 0; part < PARTS; ++part) row[part] = (__m512bh)_mm512_loadu_si512(k + key * WIDTH + part * STEP);
+        for (int64_t index = 0; index < count; ++index) {
+            __m512 product = _mm512_setzero_ps();
+            for (int part = 0; part < PARTS; ++part) product = _mm512_dpbf16_ps(product, row[part], queries[index][part]);
+            scores[index * room + key] = _mm512_reduce_add_ps(product) * scale;
+        }
+    }
+    float shares[QUERIES];
+    for (int64_t index = 0; index < count; ++index) {
+        float* own = scores + index * room;
+        std::fill(own + looking[index].keys, own + room, -std::numeric_limits<float>::infinity());
+        Wide top(own[0]);
+        for (int64_t at = 0; at < most; at += HALF) top = at::vec::maximum(top, Wide::loadu(own + at));
+        const Wide shift(at::vec::vec_reduce_all<float>([](Wide a, Wide b) { return at::vec::maximum(a, b); }, top));
+        Wide total(0.f);
+        for (int64_t at = 0; at < most; at += HALF) {
+            const Wide risen = (Wide::loadu(own + at) - shift).exp_u20();
+            risen.store(own + at);
+            total = total + risen;
+        }
+        shares[index] = 1.f / at::vec::vec_reduce_all<float>([](Wide a, Wide b) { return a + b; }, total);
+    }
+    for (int64_t index = 0; index < count; ++index) {
+        __m512 sums[2 * PARTS];
+        for (auto& value : sums) value = _mm512_setzero_ps();
+        const float* own = scores + index * room;
+        for (int64_t key = 0; key < looking[index].keys; ++key) {
+            const __m512 weight = _mm512_set1_ps(own[key]);
+            for (int part = 0; part < PARTS; ++part) {
+                const Pair value = load(v + key * WIDTH + part * STEP);
+                sums[2 * part] = _mm512_fmadd_ps(weight, value.low, sums[2 * part]);
+                sums[2 * part + 1] = _mm512_fmadd_ps(weight, value.high, sums[2 * part + 1]);
+            }
+        }
+        const Wide share(shares[index]);
+        for (int part = 0; part < PARTS; ++part)
+            store(looking[index].out + part * STEP, {Wide(sums[2 * part]) * share, Wide(sums[2 * part + 1]) * share});
+    }
+}
+
+// Attention of tokens over a cache: token n, at `positions[n]`, looks at the keys of slot `slots[n]` up to its own. Tokens of a slot
+// that follow one another share what is loaded. q (N, H, D), k and v (S, G, L, D) -> (N, H * D), with D of 64 or 128.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& slots, const Tensor& positions, double scale) {
+    const int64_t tokens = q.size(0), heads = q.size(1), width = q.size(2), groups = k.size(1), length = k.size(2);
+    const int64_t share = heads / groups, stride = q.stride(0);
+    TORCH_CHECK(width == 64 || width == 128, "attend: heads must have 64 or 128 channels");
+    TORCH_CHECK(q.stride(2) == 1 && q.stride(1) == width, "attend: heads must stand one after the other");
+    TORCH_CHECK(k.is_contiguous() && v.is_contiguous(), "attend: keys and values must be contiguous");
+    Tensor out_NO = at::empty({tokens, heads * width}, q.options());
+    const BFloat16 *queries = q.const_data_ptr<BFloat16>(), *keys = k.const_data_ptr<BFloat16>(), *values = v.const_data_ptr<BFloat16>();
+    BFloat16* out = out_NO.mutable_data_ptr<BFloat16>();
+    const int64_t *slot = slots.const_data_ptr<int64_t>(), *position = positions.const_data_ptr<int64_t>();
+    std::vector<int64_t> begins;
+    for (int64_t token = 0; token < tokens; ++token)
+        if (token == 0 || slot[token] != slot[token - 1]) begins.push_back(token);
+    const int64_t runs = begins.size();
+    begins.push_back(tokens);
+    at::parallel_for(0, runs * groups, 1, [&](int64_t first, int64_t last) {
+        const int64_t room = (length + HALF - 1) / HALF * HALF;
+        std::vector<float> scores(QUERIES * room);
+        Looking looking[QUERIES];
+        for (int64_t item = first; item < last; ++item) {
+            const int64_t run = item / groups, group = item % groups, place = (slot[begins[run]] * groups + group) * length * width;
+            const int64_t all = (begins[run + 1] - begins[run]) * share;
+            for (int64_t start = 0; start < all; start += QUERIES) {
+                const int64_t count = std::min(QUERIES, all - start);
+                for (int64_t index = 0; index < count; ++index) {
+                    const int64_t token = begins[run] + (start + index) / share, head = group * share + (start + index) % share;
+                    looking[index] = {
+                        queries + token * stride + head * width, out + (token * heads + head) * width, position[token] + 1};
+                }
+                const auto some = width == 64 ? attend_some<2> : attend_some<4>;
+                some(looking, count, keys + place, values + place, static_cast<float>(scale), scores.data(), room);
+            }
+        }
+    });
+    return out_NO;
+}
+
 }  // namespace
 
 TORCH_LIBRARY(mixwright, library) {
@@ -310,6 +506,8 @@ TORCH_LIBRARY(mixwright, library) {
     library.def("swiglu_backward(Tensor d_out, Tensor gate_up) -> Tensor");
     library.def("rotate(Tensor x, Tensor cos, Tensor sin, float way) -> Tensor");
     library.def("cross_entropy_(Tensor(a!) logits, Tensor targets) -> Tensor");
+    library.def("add_low_rank_(Tensor(a!) y, Tensor x, Tensor inner, Tensor outer, int[] blocks) -> ()");
+    library.def("attend(Tensor q, Tensor k, Tensor v, Tensor slots, Tensor positions, float scale) -> Tensor");
     library.def("causal_softmax_(Tensor(a!) scores, float scale, int known, int queries) -> ()");
 }
 
@@ -320,5 +518,7 @@ TORCH_LIBRARY_IMPL(mixwright, CPU, library) {
     library.impl("swiglu_backward", swiglu_backward);
     library.impl("rotate", rotate);
     library.impl("cross_entropy_", cross_entropy_);
+    library.impl("add_low_rank_", add_low_rank_);
+    library.impl("attend", attend);
     library.impl("causal_softmax_", causal_softmax_);
 }

@@ -274,7 +274,8 @@ class Batch:
     def _pass(self, spans: Sequence[Span]) -> list[Ticket]:
         """Runs the spans and takes what they gave."""
         assert self._cache is not None
-        laid_out = lay_out(spans, self._cache, heads=self._llama.heads, like=self._llama.like)
+        grouped = not self._llama.has_own_attention
+        laid_out = lay_out(spans, self._cache, heads=self._llama.heads, like=self._llama.like, grouped=grouped)
         logits_MV = self._llama(laid_out, self._cache)
         self.counts.passes += 1
         going = self._take(spans, logits_MV)

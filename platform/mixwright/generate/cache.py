@@ -47,6 +47,11 @@ class RowCache:
         k, v = self._kv[layer]
         return k[first : first + count, :, :length], v[first : first + count, :, :length]
 
+    def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values of a layer, (S, G, L, D) each."""
+        k, v = self._kv[index]
+        return k, v
+
     def forget(self, adapter: str | None = None) -> None:
         """No slot holds anything to share; or none through this adapter."""
         self._adapters[slice(None) if adapter is None else self._adapters == adapter] = ""

@@ -21,6 +21,10 @@ from mixwright.native import operators_for
 from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
 from mixwright.records import BASE
 
+RANKS_AT_ONCE = 16
+"""Pairs are filled up with zeros to a multiple of it: numbers of a vector register."""
+OWN_ATTENTION_WIDTHS = (64, 128)
+"""Channels of a head that native.cpp has attention for."""
 FIXED_ROTARY = ("default", "linear", "llama3", "yarn")
 """Kinds of rotary embedding whose angles hang on the position alone."""
 
@@ -31,6 +35,20 @@ class LowRank:
 
     inner_CR: torch.Tensor
     outer_RO: torch.Tensor
+    blocks: tuple[int, ...]
+    """Where `outer_RO` is not zero, four numbers a block: first rank, ranks, first output, outputs."""
+
+    def add_to(self, y_NO: torch.Tensor, x_NC: torch.Tensor) -> None:
+        """Adds it in place, in the adapter's dtype and rounded once, as PEFT does."""
+        native = operators_for(y_NO)
+        if native and self.inner_CR.dtype is torch.float32:
+            native.add_low_rank_(y_NO, x_NC, self.inner_CR, self.outer_RO, self.blocks)
+            return
+        inner_NR = x_NC.to(self.inner_CR.dtype) @ self.inner_CR
+        if inner_NR.dtype == y_NO.dtype:
+            y_NO.addmm_(inner_NR, self.outer_RO)
+        else:
+            y_NO.add_(inner_NR @ self.outer_RO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +63,7 @@ class Product:
         for name, start, count in adapters:
             pair = self.low_rank.get(name)
             if pair is not None:
-                inner_NR = x_NC.narrow(0, start, count).to(pair.inner_CR.dtype) @ pair.inner_CR
-                y = y_NO.narrow(0, start, count)
-                if inner_NR.dtype == y.dtype:
-                    y.addmm_(inner_NR, pair.outer_RO)
-                else:
-                    y.add_(inner_NR @ pair.outer_RO)
+                pair.add_to(y_NO.narrow(0, start, count), x_NC.narrow(0, start, count))
         return y_NO
 
 
@@ -165,6 +178,11 @@ class DecodingLlama:
         """Of the dtype and device of keys and values."""
         return self._head.plain_OC
 
+    @property
+    def has_own_attention(self) -> bool:
+        """Whether attention needs no rectangles of rows."""
+        return operators_for(self.like) is not None and self.width in OWN_ATTENTION_WIDTHS
+
     def new_cache(self, *, slots: int, length: int) -> RowCache:
         """An empty cache for this model."""
         return RowCache(len(self._layers), self.key_heads, self.width, slots=slots, length=length, like=self.like)
@@ -193,6 +211,10 @@ class DecodingLlama:
         if laid_out.sources is not None:
             k, v = k[laid_out.sources], v[laid_out.sources]
         cache.write(index, k.reshape(-1, self.width), v.reshape(-1, self.width), laid_out.places)
+        if laid_out.outputs is None:
+            attend = torch.ops.mixwright.attend
+            out_NC: torch.Tensor = attend(q, *cache.layer(index), laid_out.slots_N, laid_out.positions_N, self.width**-0.5)
+            return out_NC
         flat_q = q.reshape(-1, self.width)
         outputs = [self._attend(index, flat_q, group, cache) for group in laid_out.groups]
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[laid_out.outputs].view(len(q_k_v_NO), -1)
@@ -266,14 +288,19 @@ def _low_rank(modules: Sequence[Any], name: str) -> LowRank | None:
         outer.append(b_OR * module.scaling[name])
     if not inner:
         return None
-    outer_RO = inner[0].new_zeros(sum(map(len, inner)), sum(_outputs(module) for module in modules))
+    ranks = sum(map(len, inner))
+    room = -ranks % RANKS_AT_ONCE
+    outer_RO = inner[0].new_zeros(ranks + room, sum(_outputs(module) for module in modules))
     row = column = 0
+    blocks: list[int] = []
     for module, b_OR in zip(modules, outer, strict=True):
         if b_OR is not None:
             outer_RO[row : row + b_OR.shape[1], column : column + len(b_OR)] = b_OR.t()
+            blocks += [row, b_OR.shape[1], column, len(b_OR)]
             row += b_OR.shape[1]
         column += _outputs(module)
-    return LowRank(inner_CR=torch.cat(inner).t().contiguous(), outer_RO=outer_RO)
+    inner_RC = torch.cat([*inner, inner[0].new_zeros(room, inner[0].shape[1])])
+    return LowRank(inner_CR=inner_RC.t().contiguous(), outer_RO=outer_RO, blocks=tuple(blocks))
 
 
 def _outputs(module: Any) -> int:

@@ -64,15 +64,21 @@ class Pass:
     sources: torch.Tensor | None
     """The tokens whose keys are written, where that is not each one once."""
     places: torch.Tensor
+    slots_N: torch.Tensor
     groups: tuple[Group, ...]
-    outputs: torch.Tensor
+    """None where attention needs no rectangles."""
+    outputs: torch.Tensor | None
     """Of each (token, query head), where its output stands among those of all groups."""
     wanted_M: torch.Tensor | None
     """None: all."""
 
 
-def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.Tensor) -> Pass:
-    """The pass of these spans, whose slots are neighbours; their adapters stand together."""
+def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.Tensor, grouped: bool = True) -> Pass:
+    """The pass of these spans, whose slots are neighbours; their adapters stand together.
+
+    Args:
+        grouped: with rectangles for torch's attention.
+    """
     counts = np.array([len(span.tokens) for span in spans])
     starts = np.concatenate([[0], counts.cumsum()])
     positions = np.concatenate([np.arange(span.first, span.first + count) for span, count in zip(spans, counts, strict=True)])
@@ -83,7 +89,7 @@ def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.T
         sources = np.concatenate([sources, *(np.asarray(span.borrowed, dtype=np.int64) for span in spans)])
         slots = np.concatenate([slots, np.repeat([span.slot for span in spans], [len(span.borrowed) for span in spans])])
         places = np.concatenate([places, *(np.arange(span.first - len(span.borrowed), span.first) for span in spans)])
-    groups, outputs = _groups(spans, counts, starts, cache.key_heads, heads, like)
+    groups, outputs = _groups(spans, counts, starts, cache.key_heads, heads, like) if grouped else ((), None)
     wanted = np.concatenate([np.arange(end - span.wanted, end) for span, end in zip(spans, starts[1:], strict=True)])
 
     def tensor(array: Integers) -> torch.Tensor:
@@ -95,8 +101,9 @@ def lay_out(spans: Sequence[Span], cache: RowCache, *, heads: int, like: torch.T
         adapters=_adapters(spans, counts),
         sources=None if len(sources) == len(ids) else tensor(sources),
         places=cache.places_of(slots, places),
+        slots_N=tensor(own_slots),
         groups=groups,
-        outputs=tensor(outputs),
+        outputs=None if outputs is None else tensor(outputs),
         wanted_M=None if len(wanted) == len(ids) else tensor(wanted),
     )
 
