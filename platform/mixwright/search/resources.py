@@ -85,11 +85,17 @@ def check_resources(config: SweepConfig) -> None:
     """Refuses a trial that the cluster could never place; where the configuration sets `cluster.lanes`, the cluster may still grow.
 
     Raises:
-        HardwareError: too few CPUs or GPUs.
+        HardwareError: too few CPUs or GPUs, or no node for the lanes' drivers.
     """
+    nodes = cluster_nodes()
+    name = config.cluster.driver_resource
+    if name and not any(node.get(name, 0) >= 1 for node in nodes):
+        raise HardwareError(
+            f"cluster.driver_resource: no node of the cluster has a whole `{name}`; start those that stay with "
+            f"`ray start --resources='{{\"{name}\": 16}}'`, or leave the key out"
+        )
     if config.cluster.lanes != AUTO:
         return
-    nodes = cluster_nodes()
     cluster = settled(config, nodes).cluster
     for kind, each in (("GPU", cluster.gpus_each), ("CPU", cluster.cpus_per_worker)):
         needed, there = each * cluster.worker_count, sum(node.get(kind, 0) for node in nodes)

@@ -23,7 +23,7 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from mixwright.config import SweepConfig
+from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
 from mixwright.models import LoadedModel
@@ -34,6 +34,7 @@ from mixwright.search.board import Board
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
 from mixwright.search.limits import Limits, limits_of
+from mixwright.search.metrics import SweepMetrics
 from mixwright.search.objective import nothing_finished, told_objectives
 from mixwright.search.progress import Stage, StepsTaken
 from mixwright.search.resources import check_resources, lane_count, settled_here
@@ -46,7 +47,7 @@ from mixwright.store.studies import study_place
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
-from mixwright.train.lane import TRIAL_KEY, Lane, Warden
+from mixwright.train.lane import TRIAL_KEY, Lane, Warden, on_this_node
 from mixwright.train.reporter import BASE_FILE, learned_rows, rung_line, trial_folder
 from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint
 
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 DRIVER_RESOURCES = {"memory": 1.0}
 """Of a lane's Tune side, which only waits. Tune does not take an empty set, and the smallest share of a CPU would leave the
-last worker of a full cluster without its whole one."""
+last worker of a full cluster without its whole one. `cluster.driver_resource` adds to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +157,7 @@ def _tune(
 def lanes(setup: Setup) -> Iterator[Any]:
     """The Trainable of a setup's lanes; at the end of the block nothing of them is left."""
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
-    warden: Any = ray.remote(num_cpus=0)(Warden).remote()
+    warden: Any = ray.remote(num_cpus=0)(Warden).options(scheduling_strategy=on_this_node()).remote()
     try:
         yield tune.with_parameters(Lane, shared=[ray.put(setup), warden])
     finally:
@@ -198,7 +199,9 @@ def run_trials(
     remaining = config.search.trials - len(ended)
     told = trackers(config.tracking, config.name, run.path)
     with interruptible() as interruption:
-        callbacks = [TrialRecorder(run, config, ended, told, board), StudyWriter(searcher), interruption]
+        recorder = TrialRecorder(run, config, ended, told, board)
+        figures = SweepMetrics(config.name, run.path, ended, config.search.trials)
+        callbacks = [recorder, figures, StudyWriter(searcher), interruption]
         try:
             tuner("tune", config, run.path, lane, searcher, scheduler, remaining, callbacks).fit()
         except BaseException:
@@ -225,7 +228,7 @@ def tuner(
         name: of its folder under `ray` in the run folder.
     """
     return tune.Tuner(
-        tune.with_resources(lane, DRIVER_RESOURCES),
+        tune.with_resources(lane, driver_resources(config.cluster)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -244,6 +247,11 @@ def tuner(
             verbose=0,
         ),
     )
+
+
+def driver_resources(cluster: ClusterConfig) -> dict[str, float]:
+    """Of a lane's Tune side: with `driver_resource` it lives on a node that stays, and its actors with it."""
+    return DRIVER_RESOURCES | ({cluster.driver_resource: 1.0} if cluster.driver_resource else {})
 
 
 def _trial_name(trial: Any) -> str:

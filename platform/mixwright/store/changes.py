@@ -20,6 +20,7 @@ ON_RESUME = (
     "serve",
     "tracking",
     "cluster.address",
+    "cluster.driver_resource",
     "cluster.lanes",
     "cluster.max_failures",
     "cluster.price_per_worker_hour",

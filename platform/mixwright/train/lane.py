@@ -20,7 +20,7 @@ import logging
 import math
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -28,6 +28,7 @@ from ray import train as ray_train
 from ray import tune
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util import get_current_placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.errors import MixwrightError, OutOfMemoryError
@@ -54,6 +55,8 @@ class Answer:
     cause: str = ""
     first_step_at: float | None = None
     """When the trial's first optimiser step on this lane ended, in seconds of `time.time`; None where it took none."""
+    losses: int = 0
+    """Times that the lane has lost its workers in all of its life."""
 
 
 class Channel:
@@ -74,6 +77,7 @@ class Channel:
         self._workers_leave = False
         self._losses = 0
         """Times that the open assignment's trial has lost its workers."""
+        self._all_losses = 0
         self._last_error = "a worker process died"
         self._changed = asyncio.Condition()
 
@@ -85,7 +89,7 @@ class Channel:
             self._number, self._assignment, self._answer = self._number + 1, assignment, None
             self._changed.notify_all()
             await self._changed.wait_for(lambda: self._answer is not None or bool(self._closed))
-            return self._answer or Answer(cause=self._closed)
+            return replace(self._answer or Answer(cause=self._closed), losses=self._all_losses)
 
     async def next(self, after: int) -> tuple[int, Assignment | None]:
         """The first assignment numbered above `after`, when there is one; None once the lane is closed."""
@@ -112,6 +116,7 @@ class Channel:
 
     def _count_loss(self) -> None:
         self._losses += 1
+        self._all_losses += 1
         if self._losses > self._max_failures:
             times = "once" if self._losses == 1 else f"{self._losses} times"
             rule = f"cluster.max_failures is {self._max_failures}"
@@ -236,7 +241,8 @@ class Lane(tune.Trainable):
     def _start_workers(self, first_trial: str) -> None:
         """A new channel and a new worker group; the thread below lives as long as the group does."""
         self._name = f"lane-{first_trial}"
-        self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(self._setup.config.cluster.max_failures)
+        channel = ray.remote(num_cpus=0)(Channel).options(scheduling_strategy=on_this_node())
+        self._channel: Any = channel.remote(self._setup.config.cluster.max_failures)
         self._thread = threading.Thread(target=self._run_workers, args=(self._channel, self._name), daemon=True)
         self._thread.start()
 
@@ -252,12 +258,12 @@ class Lane(tune.Trainable):
         if self._evaluate_base:
             base = self._ask(Assignment(trial_id="", config=self._trial_config, rung=0))
             if base.result is None:
-                return self._ended(base.cause)
+                return self._ended(base)
             write_text(self._setup.run_dir / BASE_FILE, json.dumps(to_json(base.result), indent=2))
             self._evaluate_base = False
         answer = self._ask(Assignment(trial_id=self._trial_key, config=self._trial_config, rung=self._rung))
         if not isinstance(answer.result, RungRecord):
-            return self._ended(answer.cause)
+            return self._ended(answer)
         record = to_json(answer.result)
         scheduler = self._trial_config.search.scheduler
         self._rung += 1
@@ -266,17 +272,19 @@ class Lane(tune.Trainable):
             SCALAR: self._trial_config.search.objective.scalar(record["objectives"]),
             "rung": record,
             "lane": self._name,
+            "losses": answer.losses,
             "first_step_at": answer.first_step_at,
             "halving_time": scheduler.reduction_factor ** (self._rung - 1),
             "done": self._rung == len(scheduler.rungs),
         }
 
-    def _ended(self, cause: str) -> dict[str, Any]:
+    def _ended(self, answer: Answer) -> dict[str, Any]:
         nothing = dict.fromkeys((*OBJECTIVES, SCALAR), math.nan)
         return {
             **nothing,
-            "cause": cause,
+            "cause": answer.cause,
             "lane": self._name,
+            "losses": answer.losses,
             "halving_time": self._trial_config.search.scheduler.reduction_factor**self._rung,
             "done": True,
         }
@@ -338,6 +346,11 @@ class _LaneTrainer(TorchTrainer):
     def _create_default_callbacks(self) -> list[Any]:
         callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
+
+
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Where the caller runs, for an actor that is to live as long. Ray puts one that asks for nothing anywhere, spot nodes too."""
+    return NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def scaling(cluster: ClusterConfig) -> ray_train.ScalingConfig:
