@@ -66,7 +66,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def url(run_dir, model, config):
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         yield start(config, run_dir, model, SCENARIO, precision="fp32")
     finally:

@@ -67,7 +67,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def url(run_dir, config):
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level="ERROR")
     try:
         yield start(config, run_dir, ModelConfig(name=str(run_dir / "model")), SCENARIO, precision="fp32")
     finally:

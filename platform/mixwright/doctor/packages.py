@@ -65,9 +65,12 @@ def direct_dependencies(project: Path) -> list[str]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Name -> version of all that this environment has; of two on the path the first counts, as it does for an import."""
+    """Name -> version of all that this environment has; of two on the path the first counts, as it does for an import.
+
+    setuptools, once imported, puts the packages that it carries for itself on the path; they are nobody else's.
+    """
     found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
+    for distribution in importlib.metadata.distributions(path=[part for part in sys.path if Path(part).name != "_vendor"]):
         found.setdefault(_canonical(distribution.metadata["Name"] or ""), distribution.version)
     return found
 

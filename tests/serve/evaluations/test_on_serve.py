@@ -68,7 +68,7 @@ def rules():
 @pytest.fixture(scope="module")
 def session():
     """The folder with all that Ray and Serve write down."""
-    context = ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         yield Path(context.address_info["session_dir"])
     finally:
