@@ -148,7 +148,8 @@ def test_what_the_user_has_set_stands_and_one_line_says_all(tiny_model: Path) ->
     assert found.applied_to(settings) == settings
     assert found.line == (
         "fp32, as configured; matrix products reach 1,000 GFLOP/s a worker; torch.compile on (as configured); "
-        "activation checkpointing on (as configured); prepacked weights off (as configured)"
+        "activation checkpointing on (as configured); prepacked weights off (as configured); "
+        "own operators off (they are for bf16 on processors)"
     )
 
 
