@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 FRESH_S = 1.0
 """So long a look at the disk counts as new."""
-TRIAL_ADAPTERS = f"*/adapter/{COMPLETE}"
+ADAPTER_FOLDER = "adapter"
+TRIAL_ADAPTERS = f"*/{ADAPTER_FOLDER}/{COMPLETE}"
 
 
 class AdapterStore:
@@ -38,6 +39,7 @@ class AdapterStore:
             allow_paths: an absolute path is a name too.
         """
         self._folder, self._trials, self._allow_paths = folder, trials, allow_paths
+        self._roots = [root.resolve() for root in (folder, trials) if root]
         self._found: dict[str, Path] = {}
         self._looked = float("-inf")
 
@@ -69,10 +71,21 @@ class AdapterStore:
     def _by_name(self, name: str) -> Path:
         if name not in self._found or _stamp(self._found[name]) is None:
             self._look()
-        if name not in self._found:
+        if name not in self._found and not self._has_come(name):
             known = [BASE, *self._found]
             raise ModelError(f"no adapter '{name}'; there are {', '.join(known)}{did_you_mean(name, known)}")
         return self._found[name]
+
+    def _has_come(self, name: str) -> bool:
+        """Looks for one adapter only: another replica may have seen it since this one looked at the disk."""
+        if not name or name[0] == "." or "\0" in name or name == BASE:
+            return False
+        places = ((self._folder, Path(name)), (self._trials, Path(name, ADAPTER_FOLDER)))
+        for root, place in places:
+            if root and _stamp(root / place) and _within(root / place, self._roots):
+                self._found[name] = root / place
+                return True
+        return False
 
     def _by_path(self, name: str) -> Path:
         if not self._allow_paths:
@@ -88,8 +101,7 @@ class AdapterStore:
         found = adapter_folders(self._folder) if self._folder else {}
         for marker in sorted(self._trials.glob(TRIAL_ADAPTERS)) if self._trials else ():
             found.setdefault(marker.parent.parent.name, marker.parent)
-        roots = [root.resolve() for root in (self._folder, self._trials) if root]
-        self._found = {name: path for name, path in found.items() if name != BASE and _within(path, roots)}
+        self._found = {name: path for name, path in found.items() if name != BASE and _within(path, self._roots)}
         self._looked = time.monotonic()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mixwright.config import SweepConfig
 from mixwright.records import Objectives, RungRecord, TrialRecord
-from mixwright.search.searcher import BEHIND_S, StudyWriter, TrialSearch, suggested, take_up
+from mixwright.search.searcher import BEHIND_S, BaseValues, StudyWriter, TrialSearch, suggested, take_up
 from mixwright.search.space import distributions
 from mixwright.search.study import STUDY_NAME, StudyFile
 from mixwright.search.surface import STANDARD_ERRORS
@@ -98,6 +98,47 @@ def test_a_trial_ends_as_what_it_was_and_never_stays_running(tmp_path: Path, res
     search.on_trial_complete("r0", result, error)
     (trial,) = study(tmp_path).get_trials()
     assert trial.state.name == state
+
+
+BASE = BaseValues(objectives={"seen": 40.0, "unseen": 33.0, "retention": 0.0}, loss=2.0)
+
+
+def constrained(folder: Path, base: list[BaseValues]) -> TrialSearch:
+    """A search that knows the base model's values once the list has them."""
+    settings = {"objective": {"kind": "constrained", "max_unseen_loss": 1, "max_retention_loss": 0.1}}
+    file = opened(folder, **settings)
+    return TrialSearch(config(**settings), NAMES, file, evaluate_base=True, base=lambda: base[0] if base else None)
+
+
+def limits(trial: optuna.trial.FrozenTrial) -> dict[str, float]:
+    return {name: trial.constraints[name] for name in ("unseen_loss", "retention_loss")}
+
+
+def test_an_end_waits_for_the_base_model_that_it_is_held_against(tmp_path: Path) -> None:
+    base: list[BaseValues] = []
+    search = constrained(tmp_path, base)
+    for name in ("r0", "r1", "r2"):
+        search.suggest(name)
+    search.on_trial_complete("r1", GOOD)
+    search.on_trial_complete("r2", None, error=True)
+    assert [trial.state.name for trial in study(tmp_path).get_trials()] == ["RUNNING", "RUNNING", "FAIL"]
+    base.append(BASE)
+    search.suggest("r3")
+    search.on_trial_complete("r0", GOOD)
+    told = study(tmp_path).get_trials()
+    assert [trial.state.name for trial in told] == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING"]
+    assert limits(told[0]) == limits(told[1]) == pytest.approx({"unseen_loss": 2.0, "retention_loss": -0.1})
+
+
+def test_where_the_base_models_evaluation_fails_nothing_waits_and_the_next_trial_takes_it_on(tmp_path: Path) -> None:
+    search = constrained(tmp_path, [])
+    flags = [search.suggest(name)["evaluate_base"] for name in ("r0", "r1")]
+    search.on_trial_complete("r1", GOOD)
+    search.on_trial_complete("r0", None, error=True)
+    failed, ended = study(tmp_path).get_trials()
+    assert (failed.state.name, ended.state.name) == ("FAIL", "COMPLETE")
+    assert limits(ended) == {"unseen_loss": 0.0, "retention_loss": 0.0}
+    assert [*flags, search.suggest("r2")["evaluate_base"], search.suggest("r3")["evaluate_base"]] == [True, False, True, False]
 
 
 def test_a_trial_that_was_running_is_queued_again_under_its_id_with_its_values(tmp_path: Path) -> None:

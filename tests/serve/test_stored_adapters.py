@@ -48,6 +48,15 @@ def test_what_becomes_complete_is_there_and_what_goes_is_not(store, tmp_path):
     assert "best" not in names
 
 
+def test_what_another_replica_has_seen_is_there_even_right_after_a_look(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "FRESH_S", 3600.0)
+    assert store.names() == ["best", "trial_0001"]
+    folders = [complete(tmp_path / "adapters" / "new"), complete(tmp_path / "trials" / "trial_0003" / "adapter")]
+    assert [store.locate(name).folder for name in ("new", "trial_0003")] == folders
+    (tmp_path / "adapters" / "linked").symlink_to(complete(tmp_path / "elsewhere"))
+    assert [store.holds(name) for name in ("linked", "..", "", "best\0", "base", "nobody")] == [False] * 6
+
+
 def test_a_replaced_folder_has_another_stamp(store, tmp_path):
     before = store.locate("best").stamp
     assert store.locate("best").stamp == before

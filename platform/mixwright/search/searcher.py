@@ -77,6 +77,7 @@ class TrialSearch(OptunaSearch):
         base: Callable[[], BaseValues | None] = lambda: None,
     ) -> None:
         self._evaluate_base = evaluate_base
+        self._base_trial: str | None = None
         self._searched = Space(config, limits)
         self._objective = config.search.objective
         self._base = base
@@ -85,6 +86,7 @@ class TrialSearch(OptunaSearch):
         self._file = file
         self._writes_later = writes_later
         self._behind_since: float | None = None
+        self._untold: dict[str, tuple[dict[str, Any] | None, bool]] = {}
         known = file.trials()
         self._keys = {_key(trial) for trial in known if trial.state != TrialState.WAITING}
         self._drawn_by = samplers.make(config.search, self._searched, len(known))
@@ -127,6 +129,7 @@ class TrialSearch(OptunaSearch):
         """Nothing: the study and `trials.jsonl` are what a resumed search reads."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        self._tell()
         # What is drawn hangs on the seed, on how many trials were drawn before, and on what they gave: a search that was cut off
         # draws what it would have drawn.
         reseed(self._drawn_by, self._search_seed, len(self._keys))
@@ -136,8 +139,14 @@ class TrialSearch(OptunaSearch):
         trial.set_user_attr(TRIAL_KEY, key)
         self._keys.add(key)
         self._changed(trial.number)
-        evaluate_base, self._evaluate_base = self._evaluate_base, False
-        return {**self._searched.values(draws), TRIAL_KEY: key, EVALUATE_BASE: evaluate_base}
+        return {**self._searched.values(draws), TRIAL_KEY: key, EVALUATE_BASE: self._takes_base(trial_id)}
+
+    def _takes_base(self, trial_id: str) -> bool:
+        """Whether this trial's lane evaluates the base model: the first one, and the next where that one came to nothing."""
+        if not self._evaluate_base or (self._base_trial and (self._base_trial not in self._completed_trials or self._base())):
+            return False
+        self._base_trial = trial_id
+        return True
 
     def _feasible_trial(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """A trial that the constraints allow. Those that they refuse stay in the study as infeasible, for samplers to learn from.
@@ -180,25 +189,38 @@ class TrialSearch(OptunaSearch):
         return key
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if trial_id in self._completed_trials:
+        if trial_id not in self._completed_trials:
+            self._completed_trials.add(trial_id)
+            self._untold[trial_id] = (result, error)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tells the study which trials have ended; where they are held against the base model, once that has been evaluated."""
+        if not self._untold:
             return
-        self._completed_trials.add(trial_id)
-        number = self._ot_trials[trial_id].number
+        base = self._base()
+        base_is_due = self._base_trial is not None and self._base_trial not in self._completed_trials
+        waits = base is None and base_is_due and self._objective.kind == "constrained"
+        for trial_id in [name for name, (result, _) in self._untold.items() if not (waits and result)]:
+            result, error = self._untold.pop(trial_id)
+            trial = self._ot_trials.pop(trial_id)  # or all trials would stay in memory twice
+            self._tell_one(trial, result, error, base)
+            self._changed(trial.number)
+
+    def _tell_one(self, trial: optuna.Trial, result: dict[str, Any] | None, error: bool, base: BaseValues | None) -> None:
         values = [result.get(name) if result else None for name in self.metric]
         study: Any = self._ot_study
         if result:
-            _note_limits(self._ot_trials[trial_id], self._objective, result, self._base())
+            _note_limits(trial, self._objective, result, base)
         if errors := errors_of(result or {}, self.metric, self._objective):
-            self._ot_trials[trial_id].set_user_attr(STANDARD_ERRORS, errors)
+            trial.set_user_attr(STANDARD_ERRORS, errors)
         usable = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         if error or not usable:
-            study.tell(self._ot_trials[trial_id], state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         elif result and result.get("training_iteration", 0) < self._rungs:
-            study.tell(self._ot_trials[trial_id], state=TrialState.PRUNED)
+            study.tell(trial, state=TrialState.PRUNED)
         else:
-            study.tell(self._ot_trials[trial_id], values, state=TrialState.COMPLETE)
-        self._changed(number)
-        del self._ot_trials[trial_id]  # or all trials would stay in memory twice
+            study.tell(trial, values, state=TrialState.COMPLETE)
 
 
 def limit_excess(objective: ObjectiveConfig, objectives: Mapping[str, Any], base: BaseValues | None) -> dict[str, float]:
