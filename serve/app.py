@@ -65,15 +65,17 @@ class EngineReplica:
 
     def __init__(self, endpoint: Endpoint) -> None:
         _log_with_serve()
-        metrics = ReplicaMetrics()
-        self._replica = load_replica(endpoint, metrics)
-        metrics.counts = lambda: self._replica.residents.counts
+        self._metrics = ReplicaMetrics()
+        self._replica = load_replica(endpoint, self._metrics)
+        self._metrics.counts = lambda: self._replica.residents.counts
         self._service = self._replica.service
 
     async def ready(self) -> bool:
         return True
 
     async def check_health(self) -> None:
+        """Serve asks this every few seconds, at work or not."""
+        self._metrics.refresh()
         await self._replica.check_health()
 
     async def state(self) -> dict[str, int]:

@@ -74,6 +74,7 @@ class ReplicaMetrics:
         self._told_at = float("-inf")
         self._drafted = self._kept = self._told_loads = self._told_evictions = 0
         self._row_steps = 0
+        self._last = StepReport(rows=0, waiting=0, waiting_tokens=0, drafted=0, accepted=0)
         self.counts: Callable[[], Counts] | None = None
         """Of the replica's adapters, once they are there."""
 
@@ -92,9 +93,16 @@ class ReplicaMetrics:
         self._add(self._drafted_tokens, self._drafted)
         self._add(self._accepted_tokens, self._kept)
         self._drafted = self._kept = self._row_steps = 0
-        self._rows_now.set(report.rows)
-        self._waiting.set(report.waiting)
-        self._waiting_tokens.set(report.waiting_tokens)
+        self._last = report
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Tells the gauges again: those that nobody has set for a while Ray drops, and an idle replica would look gone."""
+        self._rows_now.set(self._last.rows)
+        self._waiting.set(self._last.waiting)
+        self._waiting_tokens.set(self._last.waiting_tokens)
+        if self.counts is not None:
+            self._adapters.set(self.counts().held)
 
     def answered(self, adapter: str, status: str, *, prompt_tokens: int, completion_tokens: int, seconds: float) -> None:
         """One answer, or what there is of it."""
@@ -105,7 +113,6 @@ class ReplicaMetrics:
         self._seconds.observe(seconds, tags=label)
         if self.counts is not None:
             counts = self.counts()
-            self._adapters.set(counts.held)
             self._add(self._loaded, counts.loaded - self._told_loads)
             self._add(self._evicted, counts.evicted - self._told_evictions)
             self._told_loads, self._told_evictions = counts.loaded, counts.evicted

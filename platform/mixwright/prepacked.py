@@ -22,13 +22,6 @@ SEVERAL, ROUNDS = 8, 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unfit:
-    """Why a model has to go through its own modules."""
-
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class FrozenWeight:
     """A matrix that is never learned."""
 

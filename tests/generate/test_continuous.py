@@ -19,8 +19,8 @@ from mixwright.generate.decoding import Row
 from mixwright.generate.engine import Request
 from mixwright.generate.llama import DecodingLlama
 from mixwright.generate.transformers_engine import TransformersEngine
+from mixwright.llama import Unfit
 from mixwright.models import with_adapter
-from mixwright.prepacked import Unfit
 from mixwright.prompts import prompt_ids
 from mixwright.testing import make_tiny_model
 

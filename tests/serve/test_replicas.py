@@ -223,6 +223,20 @@ def test_prometheus_reads_the_figures_of_ingress_and_replicas_with_bounded_label
     assert "xxxx" not in exported()
 
 
+@pytest.mark.slow
+def test_the_gauges_of_an_idle_replica_stay_where_prometheus_reads_them(url):
+    (node,) = ray.nodes()
+
+    def gauges():
+        text = httpx.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics").text
+        return sum(line.startswith("ray_mixwright_rows{") and line.endswith(" 0.0") for line in text.splitlines())
+
+    wait_until(lambda: gauges() == 2, seconds=40)
+    for _ in range(12):
+        time.sleep(5)
+        assert gauges() == 2
+
+
 def kill(pid):
     os.kill(pid, signal.SIGKILL)
 

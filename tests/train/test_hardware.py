@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from mixwright import native
 from mixwright.config import LoraConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.models import with_adapter
@@ -151,6 +152,19 @@ def test_what_the_user_has_set_stands_and_one_line_says_all(tiny_model: Path) ->
         "activation checkpointing on (as configured); prepacked weights off (as configured); "
         "own operators off (they are for bf16 on processors)"
     )
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("train", "model"), [({}, {"tuning": "full"}), ({"zero_stage": 3}, {}), ({"compile": True}, {}), ({}, {"quantization": "nf4"})]
+)
+def test_where_our_own_pass_is_not_taken_its_parts_are_said_to_be_off(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, train: dict[str, object], model: dict[str, object]
+) -> None:
+    monkeypatch.setattr(native, "why_not", lambda precision, device: "")
+    assert chosen(config(tiny_model)).own_operators.on
+    found = chosen(config(tiny_model, **train).with_values({f"model.{name}": value for name, value in model.items()}))
+    assert [found.prepack.reason, found.own_operators.reason] == ["off (they are our own pass's, which is not taken)"] * 2
 
 
 @pytest.mark.usefixtures("machine")

@@ -13,7 +13,8 @@ from torch import nn
 
 from mixwright import models, prepacked
 from mixwright.config import LoraConfig, ModelConfig
-from mixwright.prepacked import Unfit, stacked
+from mixwright.llama import Unfit
+from mixwright.prepacked import stacked
 from mixwright.prompts import Rendered
 from mixwright.train.attention import packed_rows_seen_by
 from mixwright.train.fused_llama import FusedLlama

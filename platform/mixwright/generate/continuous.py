@@ -21,8 +21,8 @@ from mixwright.generate.engine import Generated, Request
 from mixwright.generate.llama import DecodingLlama
 from mixwright.generate.loading import is_whole_model, load_whole_model
 from mixwright.generate.transformers_engine import TransformersEngine
+from mixwright.llama import Unfit
 from mixwright.models import with_saved_adapter
-from mixwright.prepacked import Unfit
 from mixwright.records import BASE
 
 logger = logging.getLogger(__name__)

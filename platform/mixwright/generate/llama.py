@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,10 @@ from torch import nn
 
 from mixwright.generate.cache import RowCache
 from mixwright.generate.passes import Group, Pass
+from mixwright.llama import Layer, Unfit, head_width, linear_modules, unfit
 from mixwright.models import causal_lm
 from mixwright.native import operators_for
-from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
+from mixwright.prepacked import FrozenWeight, prepacked, stacked
 from mixwright.records import BASE
 
 RANKS_AT_ONCE = 16
@@ -67,22 +69,6 @@ class Product:
         return y_NO
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One decoder layer."""
-
-    attention_norm_C: torch.Tensor
-    q_k_v: Product
-    o: Product
-    mlp_norm_C: torch.Tensor
-    gate_up: Product
-    down: Product
-
-    @property
-    def products(self) -> tuple[Product, ...]:
-        return self.q_k_v, self.o, self.gate_up, self.down
-
-
 class DecodingLlama:
     """The pass. The base's weights must stay as they are; adapters may come, change and go, `read_adapters` follows them."""
 
@@ -94,8 +80,8 @@ class DecodingLlama:
         self._embedding_VC, self._norm_C = self._decoder.embed_tokens.weight, self._decoder.norm.weight
         self._epsilon: float = config.rms_norm_eps
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
-        self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._layers = [_layer(module, prepack=prepack) for module in self._decoder.layers]
+        self.width = head_width(config)
+        self._layers = [Layer.of(module, partial(_product, prepack=prepack)) for module in self._decoder.layers]
         head = self._causal.lm_head.weight
         self._head = prepacked(head, head.detach(), gradients=False) if prepack else FrozenWeight(plain_OC=head.detach())
 
@@ -107,14 +93,11 @@ class DecodingLlama:
             prepack: keep copies of frozen weights in the layout of their products.
         """
         causal = causal_lm(model)
-        config = causal.config
-        if type(causal).__name__ != "LlamaForCausalLM" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias:
-            return Unfit(reason=f"{type(causal).__name__} is not built as LLaMA is")
-        if (config.rope_parameters or {}).get("rope_type", "default") not in FIXED_ROTARY:
+        if reason := unfit(causal):
+            return reason
+        if (causal.config.rope_parameters or {}).get("rope_type", "default") not in FIXED_ROTARY:
             return Unfit(reason="its rotary embedding hangs on the length of the text")
-        if any(parameter.numel() == 0 for parameter in causal.parameters()):
-            return Unfit(reason="its weights are sharded")
-        linear = [module for layer in causal.get_decoder().layers for product in _modules(layer) for module in product]
+        linear = [module for layer in causal.get_decoder().layers for product in linear_modules(layer) for module in product]
         if any(type(getattr(module, "base_layer", module)) is not nn.Linear for module in (*linear, causal.lm_head)):
             return Unfit(reason="its weights are quantised, or not plain linear layers")
         beside = {id(module) for module in linear}
@@ -167,7 +150,7 @@ class DecodingLlama:
     def _products(self) -> Iterator[tuple[Product, tuple[Any, ...]]]:
         """Each product with its linear modules as they are now: PEFT wraps them when the first adapter comes."""
         for layer, module in zip(self._layers, self._decoder.layers, strict=True):
-            yield from zip(layer.products, _modules(module), strict=True)
+            yield from zip(layer.products, linear_modules(module), strict=True)
 
     @property
     def device(self) -> torch.device:
@@ -253,19 +236,6 @@ def _swiglu(gate_up: torch.Tensor) -> torch.Tensor:
 def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, signed_sin_N1D: torch.Tensor) -> torch.Tensor:
     """Rotary embedding as transformers' LLaMA rounds it; the sign of the turned half stands in the sine."""
     return x_NHD * cos_N1D + x_NHD.roll(x_NHD.shape[-1] // 2, -1) * signed_sin_N1D
-
-
-def _modules(layer: Any) -> tuple[tuple[Any, ...], ...]:
-    """A layer's linear modules, those with the same input together."""
-    attention, mlp = layer.self_attn, layer.mlp
-    q_k_v = attention.q_proj, attention.k_proj, attention.v_proj
-    return q_k_v, (attention.o_proj,), (mlp.gate_proj, mlp.up_proj), (mlp.down_proj,)
-
-
-def _layer(module: Any, *, prepack: bool) -> Layer:
-    q_k_v, o, gate_up, down = (_product(modules, prepack=prepack) for modules in _modules(module))
-    norms = module.input_layernorm.weight.detach(), module.post_attention_layernorm.weight.detach()
-    return Layer(attention_norm_C=norms[0], q_k_v=q_k_v, o=o, mlp_norm_C=norms[1], gate_up=gate_up, down=down)
 
 
 def _product(modules: tuple[Any, ...], *, prepack: bool) -> Product:

@@ -26,6 +26,7 @@ HIGHEST_GAIN = 0.25
 that these could not help is spared the measurement, which costs one compilation more."""
 PREPACK_MEMORY = 0.1
 """The share of the free memory that copies of frozen weights may take."""
+NO_OWN_PASS = "off (they are our own pass's, which is not taken)"
 CHARACTERS_A_TOKEN = 4.0
 TEMPLATE_TOKENS = 30
 """For an estimate of a row's tokens before anything is tokenised."""
@@ -99,7 +100,7 @@ def choose(config: SweepConfig, device: str, *, tokens: float, share: float) -> 
         compile=compiled,
         activation_checkpointing=_activation_checkpointing(config, sizes, precision, free),
         prepack=_prepack(config, sizes, precision, device, free, compiled=compiled.on),
-        own_operators=_own_operators(precision, device),
+        own_operators=_own_operators(config, precision, device, compiled=compiled.on),
     )
 
 
@@ -139,6 +140,12 @@ def _activation_checkpointing(config: SweepConfig, sizes: ModelSizes, precision:
     return Switch(on=on, reason=f"{'on' if on else 'off'} ({figures})")
 
 
+def _takes_own_pass(config: SweepConfig, *, compiled: bool) -> bool:
+    """Whether training may go through our own pass, as far as the settings tell; the model has its say when it is loaded."""
+    plain = config.model.tuning == "lora" and config.model.quantization == "none"
+    return plain and config.train.zero_stage < 3 and not compiled
+
+
 def _prepack(
     config: SweepConfig, sizes: ModelSizes, precision: PrecisionChoice, device: str, free: float, *, compiled: bool
 ) -> Switch:
@@ -146,8 +153,8 @@ def _prepack(
     setting = config.train.prepack
     if setting is False:
         return Switch(on=False, reason="off (as configured)")
-    if config.model.tuning != "lora" or config.model.quantization != "none" or config.train.zero_stage == 3 or compiled:
-        return Switch(on=False, reason="off (they are our own pass's, which is not taken)")
+    if not _takes_own_pass(config, compiled=compiled):
+        return Switch(on=False, reason=NO_OWN_PASS)
     if not prepacked.available(precision.precision, device):
         return Switch(on=False, reason=f"off (no such products in {precision.precision} on this {device})")
     if setting is True:
@@ -160,9 +167,12 @@ def _prepack(
     return Switch(on=on, reason=f"{'on' if on else 'off'} (products at {gain:.2f} x the speed, {copies:.1f} GiB more a worker)")
 
 
-def _own_operators(precision: PrecisionChoice, device: str) -> Switch:
-    reason = native.why_not(precision.precision, device)
-    return Switch(on=not reason, reason=f"off ({reason})" if reason else "on (compiled)")
+def _own_operators(config: SweepConfig, precision: PrecisionChoice, device: str, *, compiled: bool) -> Switch:
+    if reason := native.why_not(precision.precision, device):
+        return Switch(on=False, reason=f"off ({reason})")
+    if not _takes_own_pass(config, compiled=compiled):
+        return Switch(on=False, reason=NO_OWN_PASS)
+    return Switch(on=True, reason="on (compiled)")
 
 
 def rough_tokens(config: SweepConfig, data: PreparedData) -> float:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mixwright.prepacked import FrozenWeight, Unfit, prepacked, stacked
+from mixwright.llama import Layer, Unfit, head_width, unfit
+from mixwright.prepacked import FrozenWeight, prepacked, stacked
 from mixwright.train.attention import packed_attention
 from mixwright.train.kernels import AdaptedLinear, RmsNorm, Rotary, SwiGlu
 from mixwright.train.packing import Packed
@@ -45,18 +47,6 @@ class Product:
         return AdaptedLinear.apply(x_NC, dropped_NC, self.weight, scale, self.spans, *pairs)  # type: ignore[no-any-return,no-untyped-call]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One decoder layer."""
-
-    attention_norm_C: torch.Tensor
-    q_k_v: Product
-    o: Product
-    mlp_norm_C: torch.Tensor
-    gate_up: Product
-    down: Product
-
-
 class FusedLlama:
     """The pass; made anew for each trial's adapter, on weights that stay."""
 
@@ -65,8 +55,9 @@ class FusedLlama:
         config = causal.config
         self._epsilon: float = config.rms_norm_eps
         self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
-        self._width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._layers = [_layer(module, adapter, prepack=prepack) for module in self._decoder.layers]
+        self._width = head_width(config)
+        product = partial(_product, adapter=adapter, prepack=prepack)
+        self._layers = [Layer.of(module, product) for module in self._decoder.layers]
 
     @classmethod
     def of(cls, model: Any, adapter: str, *, prepack: bool = False) -> FusedLlama | Unfit:
@@ -81,11 +72,8 @@ class FusedLlama:
         if not isinstance(model, PeftModel):
             return Unfit(reason="the whole model is tuned")
         causal: Any = model.get_base_model()
-        config = causal.config
-        if type(causal).__name__ != "LlamaForCausalLM" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias:
-            return Unfit(reason=f"{type(causal).__name__} is not built as LLaMA is")
-        if any(parameter.numel() == 0 for parameter in causal.parameters()):
-            return Unfit(reason="its weights are sharded")
+        if reason := unfit(causal):
+            return reason
         adapted = [module for module in causal.modules() if hasattr(module, "lora_A")]
         if any(type(module) is not Linear or module.lora_variant or type(module.base_layer) is not nn.Linear for module in adapted):
             return Unfit(reason="its adapters are not plain low-rank pairs on plain weights")
@@ -111,7 +99,7 @@ class FusedLlama:
         return _norm(x_NC, self._decoder.norm.weight, self._epsilon)
 
     def _through(
-        self, layer: Layer, x_NC: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], packed: Packed, only_M: Any
+        self, layer: Layer[Product], x_NC: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], packed: Packed, only_M: Any
     ) -> torch.Tensor:
         q_k_v_NO = layer.q_k_v(_norm(x_NC, layer.attention_norm_C, self._epsilon)).unflatten(1, (-1, self._width))
         turned, v_NKD = q_k_v_NO.split([self._heads + self._groups, self._groups], 1)
@@ -135,23 +123,7 @@ def _rotate(x_NHD: torch.Tensor, cos_N1D: torch.Tensor, sin_N1D: torch.Tensor) -
     return Rotary.apply(x_NHD, cos_N1D, sin_N1D)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def _layer(module: Any, adapter: str, *, prepack: bool) -> Layer:
-    attention, mlp = module.self_attn, module.mlp
-
-    def product(*modules: Any) -> Product:
-        return _product(modules, adapter, prepack=prepack)
-
-    return Layer(
-        attention_norm_C=module.input_layernorm.weight,
-        q_k_v=product(attention.q_proj, attention.k_proj, attention.v_proj),
-        o=product(attention.o_proj),
-        mlp_norm_C=module.post_attention_layernorm.weight,
-        gate_up=product(mlp.gate_proj, mlp.up_proj),
-        down=product(mlp.down_proj),
-    )
-
-
-def _product(modules: Sequence[Any], adapter: str, *, prepack: bool) -> Product:
+def _product(modules: Sequence[Any], *, adapter: str, prepack: bool) -> Product:
     frozen = [getattr(module, "base_layer", module).weight for module in modules]
     starts = [sum(len(weight) for weight in frozen[:index]) for index in range(len(frozen))]
     adapted = [index for index, module in enumerate(modules) if adapter in getattr(module, "lora_A", {})]

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mixwright.llama import Unfit
 from mixwright.models import causal_lm
-from mixwright.prepacked import Unfit
 from mixwright.train.fused_llama import FusedLlama
 from mixwright.train.kernels import FrozenHeadLoss, chunk_size
 from mixwright.train.packing import Packed
