@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed_trials import Lane, config, run_lanes
-from scripts import FULL_SWITCHING, LORA_SWITCHING, SCRIPT, SWITCHED_AND_RESUMED
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What two workers did under one ZeRO stage: folder and records of each lane."""
-
-    lora: tuple[Path, list[Any]]
-    switched: tuple[Path, list[Any]]
-    full: tuple[Path, list[Any]]
+from scripts import FULL_SWITCHING, LORA_SWITCHING, SCRIPT, SWITCHED_AND_RESUMED, Stage
 
 
 @pytest.fixture(scope="session")

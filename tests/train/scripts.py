@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distributed_trials import TOO_LARGE, Step
@@ -42,3 +44,12 @@ LORA_SWITCHING = switching(POINT, OTHER)
 FULL_POINT = {"train.learning_rate": 1e-3, "mixture.generic_fraction": 0.25}
 FULL_SWITCHING = switching(FULL_POINT, {"mixture.generic_fraction": 0.75}, breaks_at=1e13)
 OUT_OF_MEMORY = [*both_rungs("fresh", POINT), Step("large", {"lora.rank": TOO_LARGE}, 0), *both_rungs("after_break", POINT)]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What two workers did under one ZeRO stage: folder and records of each lane."""
+
+    lora: tuple[Path, list[Any]]
+    switched: tuple[Path, list[Any]]
+    full: tuple[Path, list[Any]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from conftest import Stage
+from scripts import Stage
 from distributed_trials import Lane, config, run_lanes
 from scripts import FULL_POINT, OUT_OF_MEMORY, both_rungs, switching
 
