@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from scripts import Stage
 from distributed_trials import Lane, config, run_lanes
-from scripts import FULL_POINT, OUT_OF_MEMORY, both_rungs, switching
+from scripts import FULL_POINT, OUT_OF_MEMORY, Stage, both_rungs, switching
 
 STAGES = (0, 1, 2, 3)
 WEIGHTS = {"switched": "adapter_model.safetensors", "full": "model.safetensors"}
