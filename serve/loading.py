@@ -6,7 +6,7 @@ What comes in: an `Endpoint`. What goes out: a `Service` that answers, with its 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mixwright import prepacked
@@ -15,6 +15,7 @@ from mixwright.errors import ModelError
 from mixwright.evaluate.retention import ResponseLoss, response_loss
 from mixwright.generate.batch import Limits
 from mixwright.generate.continuous import ContinuousEngine
+from mixwright.generate.engine import Request
 from mixwright.generate.likelihoods import Likelihood, likelihoods
 from mixwright.generate.loop import EngineLoop, StepReport
 from mixwright.generate.residents import Residents
@@ -28,11 +29,14 @@ from serve.engine import Answerer, Prompt, TokenScores
 from serve.schema import NllRow
 from serve.service import Service
 from serve.settings import Endpoint
+from serve.threads import choose_threads
 
 logger = logging.getLogger(__name__)
 
 SLOT_TOKENS = 512
 """Room that each row of the cache has at least, so that texts of usual length never wait for a longer one to end."""
+MEASURED_ROWS, MEASURED_PROMPT, MEASURED_TOKENS = 8, 32, 8
+"""Of the decoding that threads are chosen by."""
 WORTHWHILE_GAIN = 1.1
 """From which on frozen weights are kept a second time, in the layout of the processor's products."""
 
@@ -92,7 +96,8 @@ def _on_our_own(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
         prepack=prepack,
         own_pass=settings.engine != "transformers",
     )
-    logger.info("serving in %s; %s; %s; %d threads", precision.reason, why, engine.says, torch.get_num_threads())
+    threads = "" if on_gpu else f"; {choose_threads(_short_decoding(engine, base.tokenizer), settings.cpus_per_replica)[1]}"
+    logger.info("serving in %s; %s; %s%s", precision.reason, why, engine.says, threads)
     loop = EngineLoop(
         engine,
         rows=settings.max_batch_size,
@@ -176,6 +181,13 @@ def _prepack(config: Any, precision: str, device: str) -> tuple[bool, str]:
     gain = prepacked.measure_gain(2 * config.intermediate_size, config.hidden_size)
     kept = gain >= WORTHWHILE_GAIN
     return kept, f"weights {'prepacked' if kept else 'as they are'}: their products run {gain:.2f} x as fast prepacked (measured)"
+
+
+def _short_decoding(engine: ContinuousEngine, tokenizer: Any) -> Callable[[], object]:
+    """A few rows' prompts and first tokens, as they come at an endpoint that is not busy."""
+    prompts = [tuple((row + column) % len(tokenizer) for column in range(MEASURED_PROMPT)) for row in range(MEASURED_ROWS)]
+    requests = [Request(prompt_ids=prompt, max_new_tokens=MEASURED_TOKENS) for prompt in prompts]
+    return lambda: engine.generate(requests)
 
 
 def _answerer(engine: ContinuousEngine, tokenizer: Any) -> Answerer:
