@@ -31,6 +31,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -61,8 +62,12 @@ RUNGS = (0.25, 0.5, 1.0)
 WORKERS = 2
 SIZE, MICRO_BATCH = 64, 4
 SWEEP = 16
+PATIENCE_S = 30.0
+"""For placement groups of a sweep that has ended."""
 SETTLED, SETTLED_IN_A_SWEEP = 20, 6
 """Trials after which what is loaded once is loaded, and growth would be a leak."""
+AFTER_A_SWITCH_S = 1.0
+"""From a trial's end to the reading of memory, which would slow down the switch that is measured."""
 KINDS = {
     "RayTrainWorker": "workers",
     "ResourceTrainable": "lane",
@@ -213,6 +218,8 @@ class Bench:
     rows: list[Measurement]
     difference: float = 0.0
     rival_trials: int = SWEEP
+    groups_left: int = 0
+    """Placement groups that a rival's sweep left behind."""
 
     def switches(self, stage: int, trials: int) -> None:
         records, _ = self.ours(f"zero{stage}", stage, trials)
@@ -230,6 +237,7 @@ class Bench:
 
         def rival() -> list[list[float]]:
             scores, seconds = timed(lambda: rival_sweep(self.folder / f"rival{number}", self.model, rival_trials))
+            self.groups_left += free_what_is_left()
             self.rival_trials = rival_trials
             self.rows.append(Measurement(what="sweep", side=RIVAL, round=number, seconds=seconds * SWEEP / rival_trials))
             return scores
@@ -278,6 +286,8 @@ class Bench:
             count = trials.read_bytes().count(b"\n") if trials.exists() else 0
             if count > ended:
                 ended = count
+                if stop.wait(AFTER_A_SWITCH_S):
+                    return
                 self.rows += [
                     Memory(what=f"memory {name}", side=kind, round=count, seconds=0.0, mib=mib)
                     for kind, mib in watched.held_mib().items()
@@ -311,6 +321,7 @@ class Bench:
             **({"sweep_extrapolated_from": self.rival_trials} if self.rival_trials < SWEEP else {}),
             "seconds_per_trial": ours / SWEEP,
             "rival_seconds_per_trial": theirs / SWEEP,
+            "rival_placement_groups_left": self.groups_left,
             "max_abs_difference": self.difference,
             "memory_growth_mib": self._growth(),
         }
@@ -352,6 +363,26 @@ class Watched:
                 continue  # it has ended
             if kind := next((kind for part, kind in KINDS.items() if part in title), ""):
                 yield process, kind
+
+
+def free_what_is_left() -> int:
+    """Gives the placement groups back that are still held, if nobody does within `PATIENCE_S`: the next side needs the processors.
+
+    Returns:
+        How many.
+    """
+    from ray._raylet import PlacementGroupID
+    from ray.util import placement_group_table, remove_placement_group
+    from ray.util.placement_group import PlacementGroup
+
+    until = time.monotonic() + PATIENCE_S
+    while left := [name for name, group in placement_group_table().items() if group["state"] != "REMOVED"]:
+        if time.monotonic() > until:
+            for name in left:
+                remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(name))))
+            break
+        time.sleep(0.5)
+    return len(left)
 
 
 def rival_sweep(folder: Path, model: Path, trials: int) -> list[list[float]]:
