@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `serve`, 
 
 from mixwright import environment, models, report
 from mixwright.config import EvaluationConfig, SweepConfig, load_config
-from mixwright.data.prepare import PreparedData, prepare, tokenize
+from mixwright.data.prepare import PreparedData, prepare, tokenize, tokenize_too
 from mixwright.errors import run_job
 from mixwright.evaluate.client import EndpointClient
 from mixwright.evaluate.systems import evaluate_systems, questions_of
@@ -111,17 +111,17 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
         with endpoint_turn():
             logger.info("[3/4] endpoint")
             started = time.monotonic()
-            url = start(config.serve, run.path, config.model, scenario, precision=result.choices.precision.precision)
+            best = config.with_values(record.best["params"])
+            url = start(config.serve, run.path, best.model, scenario, precision=result.choices.precision.precision)
             seconds = {"endpoint": time.monotonic() - started}
             try:
                 logger.info(
                     "[4/4] evaluation over HTTP at %s: base and best on %d test rows a task", url, config.evaluation.test_rows
                 )
-                best = config.with_values(record.best["params"]).evaluation
-                logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.decoding.text)
+                logger.info("decoding: base %s, best %s", config.evaluation.decoding.text, best.evaluation.decoding.text)
                 started = time.monotonic()
                 with parallel_edits():
-                    systems = evaluate(url, config, scenario, data, run, best)
+                    systems = evaluate(url, config, scenario, data, run, best.evaluation)
                 seconds["evaluation"] = time.monotonic() - started
             finally:
                 stop()
@@ -135,6 +135,12 @@ def read_data(config: SweepConfig, scenario: Scenario, tokenizer: Any) -> Prepar
         return data
     data = tokenize(data, tokenizer, scenario, config.model, seed=config.search.seed, cache=models.tokens_cache())
     plan.check_every_mixture_fits(config, scenario, data)
+    for name in dict.fromkeys(model.name for model in config.every_model if model.name != config.model.name):
+        model = config.model.model_copy(update={"name": name})
+        data = tokenize_too(
+            data, models.load_tokenizer(model), scenario, model, seed=config.search.seed, cache=models.tokens_cache()
+        )
+        plan.check_every_mixture_fits(config, scenario, data.of_model(name))
     return data
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import ModelConfig, ServeConfig, SweepConfig, load_config
+from mixwright.config import MODEL_NAME, ModelConfig, ServeConfig, SweepConfig, load_config
 from mixwright.errors import ServeError
 from mixwright.generate.loading import adapter_folders
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.settings import Settings, expand_environment, validate
+from mixwright.store.runs import read_result
 from serve.adapters import AdapterStore
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -48,12 +49,14 @@ class Endpoint(Settings):
     serve: ServeConfig = ServeConfig()
     precision: Precision = "auto"
     run_dir: str = ""
+    serves_trials: bool = True
+    """Adapters of the run's trials too."""
 
     def store(self) -> AdapterStore:
         """The adapters on disk: the folder's, and those of the run's trials."""
         return AdapterStore(
             Path(self.adapters_dir) if self.adapters_dir else None,
-            Path(self.run_dir) / "trials" if self.run_dir else None,
+            Path(self.run_dir) / "trials" if self.run_dir and self.serves_trials else None,
             allow_paths=self.serve.allow_adapter_paths,
         )
 
@@ -73,13 +76,14 @@ def resolve(arguments: dict[str, Any]) -> Endpoint:
     adapters = Path(args.adapters).expanduser().resolve() if args.adapters else run_dir / "adapters"
     scenario = load_scenario(args.scenario or config.scenario).with_unseen(None if args.scenario else config.unseen)
     return Endpoint(
-        model=args.model or config.model,
+        model=args.model or _model_of_best(run_dir, config),
         adapters=_found_adapters(adapters),
         adapters_dir=str(adapters),
         scenario=scenario,
         serve=args.serve or config.serve,
         precision=args.precision,
         run_dir=str(run_dir),
+        serves_trials=serves_trials(config),
     )
 
 
@@ -99,6 +103,18 @@ def of_run(serve: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scen
         precision=precision,
         run_dir=str(run_dir.resolve()),
     )
+
+
+def serves_trials(config: SweepConfig) -> bool:
+    """Whether the run's trials have adapters of one base model, which an endpoint holds one of."""
+    return MODEL_NAME not in config.search.parameters
+
+
+def _model_of_best(run_dir: Path, config: SweepConfig) -> ModelConfig:
+    """What the best adapter stands on: the file's own model, or that of the best trial where models were searched."""
+    result = read_result(run_dir)
+    params = result.best.get("params", {}) if result else {}
+    return config.with_values({key: value for key, value in params.items() if key == MODEL_NAME}).model
 
 
 def _without_run(args: EndpointArguments) -> Endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mixwright.config import SweepConfig, load_config
 from mixwright.errors import ConfigError
@@ -163,10 +164,31 @@ GPUS = "cluster: {gpus_per_worker: 1}"
             "model: {tuning: full}\nsearch: {trials: 2, parameters: {lora.rank: {choices: [4, 8]}}}",
             "search.parameters.lora.rank: model.tuning is full, so no adapter is made; remove it, or set tuning lora",
         ),
-        ("search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}", "model.name: all trials of a sweep share it"),
         (
+            "search: {trials: 2, parameters: {model.quantization: {choices: [none, nf4]}}}",
+            "model.quantization: all trials of a sweep share it",
+        ),
+        (
+            "search: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}",
+            "search.parameters.model.name: all is held against model.name, which is none of the choices; set model.name",
+        ),
+        (
+            "model: {name: a/b, revision: v1}\nsearch: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}",
+            "search.parameters.model.name: model.revision is one model's; remove it, or give folders",
+        ),
+        (
+            "search: {trials: 2, parameters: {model.tuning: {choices: [lora, none]}}}",
+            "search.parameters.model.tuning: trials are trained by lora or full, got 'none'; remove it",
+        ),
+        ("search: {trials: 2, parameters: {model.tuning: {low: 1, high: 2}}}", "search.parameters.model.tuning: give `choices`"),
+        (
+            "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}, lora.rank: {low: 1, high: 4}}}",
+            "search.parameters.lora.rank: is of adapters alone, and model.tuning is searched; give it `when: {model.tuning: lora}`",
+        ),
+        (
+            "model: {quantization: nf4}\ncluster: {gpus_per_worker: 1}\n"
             "search: {trials: 2, parameters: {model.tuning: {choices: [lora, full]}}}",
-            "model.tuning: all trials of a sweep share it",
+            "tuning full cannot train 4-bit weights",
         ),
         (
             "lora: {use_dora: true}\ntrain: {zero_stage: 3}",
@@ -182,6 +204,34 @@ GPUS = "cluster: {gpus_per_worker: 1}"
 )
 def test_a_method_that_cannot_run_or_a_setting_that_it_ignores_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in problem(tmp_path, f"name: x\n{text}\n")
+
+
+def test_method_and_model_are_searched_and_the_file_s_own_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    parameters = {
+        "model.tuning": {"choices": ["full", "lora"]},
+        "model.name": {"choices": ["./large", "./small"]},
+        "lora.use_rslora": {"choices": [True, False], "when": {"model.tuning": "lora"}},
+        "lora.alpha": {"low": 4, "high": 32, "when": {"lora.use_rslora": True}},
+    }
+    first = [{"model.tuning": "full", "model.name": "./large"}]
+    text = yaml.safe_dump(
+        {
+            "name": "t",
+            "model": {"name": "./small"},
+            "lora": {"rank": 8},
+            "search": {"trials": 4, "parameters": parameters, "first": first},
+        }
+    )
+    config = load_config(write(tmp_path, text))
+    small, large = str(tmp_path / "small"), str(tmp_path / "large")
+    models = [(model.name, model.tuning) for model in config.every_model]
+    assert models == [(small, "lora"), (small, "full"), (large, "lora"), (large, "full")]
+    assert config.search.first == ({"model.tuning": "full", "model.name": large},)
+    trial = config.with_values({"model.tuning": "full", "model.name": large})
+    assert (trial.model.name, trial.model.tuning) == (large, "full")
 
 
 def test_kinds_of_adapters_can_be_searched_beside_one_another(tmp_path: Path) -> None:

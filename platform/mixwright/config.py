@@ -24,7 +24,9 @@ from mixwright.decoding import GREEDY, Decoding
 from mixwright.errors import ConfigError
 from mixwright.search_checks import DECODING as DECODING
 from mixwright.search_checks import MAX_NEW_TOKENS as MAX_NEW_TOKENS
+from mixwright.search_checks import MODEL_NAME as MODEL_NAME
 from mixwright.search_checks import TASK_WEIGHTS as TASK_WEIGHTS
+from mixwright.search_checks import TUNING as TUNING
 from mixwright.search_checks import invalid_points, problems_of_space
 from mixwright.search_config import ChoiceSpec as ChoiceSpec
 from mixwright.search_config import ObjectiveConfig as ObjectiveConfig
@@ -32,6 +34,7 @@ from mixwright.search_config import RangeSpec as RangeSpec
 from mixwright.search_config import SchedulerConfig as SchedulerConfig
 from mixwright.search_config import SearchConfig as SearchConfig
 from mixwright.search_config import SimplexSpec as SimplexSpec
+from mixwright.search_config import ancestors
 from mixwright.search_config import ends as ends
 from mixwright.search_points import Points, ordered
 from mixwright.settings import Fraction, Positive, Settings, load_yaml, read_value, set_dotted, validate
@@ -410,7 +413,14 @@ class SweepConfig(Settings):
 
     def ignored(self) -> Iterator[str]:
         """Settings of adapters that a sweep of full fine-tunes would not read."""
-        if self.model.tuning != "full":
+        parameters = self.search.parameters
+        if TUNING in parameters:
+            for key in parameters:
+                conditions = [parameters[name].when for name in (key, *ancestors(parameters, key))]
+                if key.startswith("lora.") and not any(TUNING in condition for condition in conditions):
+                    way_out = f"give it `when: {{{TUNING}: lora}}`"
+                    yield f"search.parameters.{key}: is of adapters alone, and {TUNING} is searched; {way_out}"
+        if self.model.tuning != "full" or TUNING in parameters:
             return
         if self.lora != LoraConfig():
             yield "lora: model.tuning is full, so no adapter is made and this would be ignored; remove it, or set tuning lora"
@@ -431,6 +441,18 @@ class SweepConfig(Settings):
         """The searched space."""
         parameters = ordered(self.search.parameters)
         return Points(parameters=parameters, whole=frozenset(key for key in parameters if is_whole(key)))
+
+    @property
+    def every_model(self) -> tuple[ModelConfig, ...]:
+        """The models that trials may draw, each way of tuning by itself; the file's own comes first."""
+        names, tunings = (
+            dict.fromkeys([given, *(spec.choices if isinstance(spec, ChoiceSpec) else ())])
+            for given, spec in (
+                (self.model.name, self.search.parameters.get(MODEL_NAME)),
+                (self.model.tuning, self.search.parameters.get(TUNING)),
+            )
+        )
+        return tuple(self.model.model_copy(update={"name": name, "tuning": tuning}) for name in names for tuning in tunings)
 
     @property
     def trial_seed(self) -> int:
@@ -547,6 +569,25 @@ def _tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     return {**base, **tree, **{key: base[key] | tree[key] for key in sections}}
 
 
+def _absolute_model(name: Any) -> Any:
+    """A folder as the whole path of it; a hub id as it is."""
+    if not isinstance(name, str):
+        return name
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name.startswith((".", "~")) or folder.is_dir() else name
+
+
+def _make_searched_models_absolute(search: Any) -> None:
+    parameters = search.get("parameters") if isinstance(search, dict) else None
+    spec = parameters.get(MODEL_NAME) if isinstance(parameters, dict) else None
+    if isinstance(spec, dict) and isinstance(spec.get("choices"), list):
+        spec["choices"] = [_absolute_model(name) for name in spec["choices"]]
+    first = search.get("first") if isinstance(search, dict) else None
+    for point in first if isinstance(first, list) else ():
+        if isinstance(point, dict) and MODEL_NAME in point:
+            point[MODEL_NAME] = _absolute_model(point[MODEL_NAME])
+
+
 def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
     """A scenario file counts from the search space, a model folder from the current folder; workers run elsewhere."""
     scenario = tree.get("scenario")
@@ -554,8 +595,7 @@ def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
         tree["scenario"] = str((folder / scenario).resolve())
     model = tree.get("model")
     if isinstance(model, dict) and isinstance(model.get("name"), str):
-        name = Path(model["name"]).expanduser()
-        if model["name"].startswith((".", "~")) or name.is_dir():
-            model["name"] = str(name.resolve())
+        model["name"] = _absolute_model(model["name"])
     if isinstance(model, dict) and isinstance(model.get("adapter"), str):
         model["adapter"] = str(Path(model["adapter"]).expanduser().resolve())
+    _make_searched_models_absolute(tree.get("search"))

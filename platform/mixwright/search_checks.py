@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 DECODING = "evaluation.decoding"
 MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
+MODEL_NAME, TUNING = "model.name", "model.tuning"
+"""The keys of the model that can be searched; a lane that meets another base model loads it in the place of its own."""
+TRAINED = ("lora", "full")
 NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
-"""Keys that all trials of a sweep share: a lane keeps its workers and their base model from trial to trial."""
+"""Keys that all trials of a sweep share: a lane keeps its workers from trial to trial, and what they are set up with."""
 NOT_OF_A_TRIAL = ("name", "question", "scenario", "unseen", "data.", "search.", "serve.")
 """Keys that are read once for the whole sweep."""
 TASK_WEIGHTS = "mixture.task_weights"
@@ -35,13 +38,13 @@ MOST_GRID_POINTS = 100_000
 
 def problems_of_space(config: SweepConfig) -> list[str]:
     """All that can be told from the keys one by one; empty where nothing is wrong."""
-    found = [*_decoding(config), *_shared_keys(config), *_weights(config)]
+    found = [*_decoding(config), *_shared_keys(config), *_models(config), *_weights(config)]
     return found or [*_values(config)] or [*_first_points(config), *_grid(config)]
 
 
 def _shared_keys(config: SweepConfig) -> Iterator[str]:
     for key in config.search.parameters:
-        if key.startswith(NEVER_SEARCHED):
+        if key.startswith(NEVER_SEARCHED) and key not in (MODEL_NAME, TUNING):
             yield (
                 f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
                 "write a search space for each value"
@@ -49,6 +52,22 @@ def _shared_keys(config: SweepConfig) -> Iterator[str]:
         elif key.startswith(NOT_OF_A_TRIAL):
             way_out = "search train.seed" if key == "search.seed" else "write a search space for each value"
             yield f"search.parameters.{key}: is read once for the whole sweep and would change no trial; {way_out}"
+
+
+def _models(config: SweepConfig) -> Iterator[str]:
+    for key in (MODEL_NAME, TUNING):
+        spec = config.search.parameters.get(key)
+        if spec is not None and not (isinstance(spec, ChoiceSpec) and all(isinstance(choice, str) for choice in spec.choices)):
+            yield f"search.parameters.{key}: give `choices`"
+            return
+    tuning, names = config.search.parameters.get(TUNING), config.search.parameters.get(MODEL_NAME)
+    if isinstance(tuning, ChoiceSpec) and (others := [choice for choice in tuning.choices if choice not in TRAINED]):
+        yield f"search.parameters.{TUNING}: trials are trained by {' or '.join(TRAINED)}, got {others[0]!r}; remove it"
+    if isinstance(names, ChoiceSpec) and config.model.revision is not None:
+        yield f"search.parameters.{MODEL_NAME}: model.revision is one model's; remove it, or give folders"
+    if isinstance(names, ChoiceSpec) and config.model.name not in names.choices:
+        way_out = f"set model.name to {names.choices[0]!r}, say"
+        yield f"search.parameters.{MODEL_NAME}: all is held against model.name, which is none of the choices; {way_out}"
 
 
 def _weights(config: SweepConfig) -> Iterator[str]:

@@ -352,8 +352,8 @@ class SearchConfig(Settings):
             yield f"no such searched key{did_you_mean(name, self.parameters) or f'; searched beside it: {known}'}"
         elif isinstance(parent, SimplexSpec):
             yield "a condition on weights that sum to 1 is not supported; search one weight as a range"
-        elif key in _ancestors(self.parameters, key):
-            circle = [other for other in _ancestors(self.parameters, key) if key in _ancestors(self.parameters, other)]
+        elif key in ancestors(self.parameters, key):
+            circle = [other for other in ancestors(self.parameters, key) if key in ancestors(self.parameters, other)]
             if key == min(circle):  # told once
                 yield f"the conditions of {', '.join(sorted(circle))} go round in a circle; remove one of them"
         else:
@@ -392,7 +392,7 @@ def alternatives(wanted: Any) -> tuple[Any, ...]:
     return tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
 
 
-def _ancestors(parameters: Mapping[str, Spec], key: str) -> set[str]:
+def ancestors(parameters: Mapping[str, Spec], key: str) -> set[str]:
     """Keys that the conditions of `key` hang on, at whatever distance."""
     found: set[str] = set()
     waiting = [*parameters[key].when]

@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from serve.settings import resolve
 from small_space import write_space
+
+from mixwright.testing import make_tiny_model
 
 pytestmark = pytest.mark.cluster
 
@@ -187,3 +190,38 @@ def test_the_plan_launches_nothing(tiny_model: Path, tmp_path: Path) -> None:
     for part in ("4, up to 12 steps each", "tokens a trial", "memory a worker", "time"):
         assert part in process.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_over_models_and_methods_is_evaluated_on_the_model_of_its_best_trial(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    other = make_tiny_model(tmp_path / "other")
+    config = LlamaConfig.from_pretrained(other)
+    config.intermediate_size = 96  # nothing that is trained on one of the two fits the other
+    LlamaForCausalLM(config).save_pretrained(other)
+    search = {
+        "trials": 2,
+        "parameters": {
+            "model.name": {"choices": [str(tiny_model), str(other)]},
+            "model.tuning": {"choices": ["lora", "full"]},
+            "lora.rank": {"choices": [2, 8], "when": {"model.tuning": "lora"}},
+        },
+        "first": [
+            {"model.name": str(other), "model.tuning": "lora", "lora.rank": 2},
+            {"model.name": str(other), "model.tuning": "full"},
+        ],
+        "scheduler": {"kind": "none", "rungs": [1.0]},
+    }
+    process = run(write_space(tmp_path, tiny_model, search=search, cluster={"lanes": 1}), tmp_path / "run")
+    assert process.returncode == 0, process.stderr[-3000:]
+    trials = [json.loads(line) for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()]
+    assert [trial["status"] for trial in trials] == ["complete", "complete"]
+    adapter, whole = (tmp_path / "run" / trial["adapter"] for trial in trials)
+    assert (adapter / "adapter_config.json").exists()
+    assert json.loads((whole / "config.json").read_text())["intermediate_size"] == 96
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "complete"
+    assert result["best"]["params"]["model.name"] == str(other)
+    endpoint = resolve({"run_dir": str(tmp_path / "run")})
+    assert endpoint.model.name == str(other)
+    assert endpoint.store().names() == ["best"]

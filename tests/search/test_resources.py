@@ -60,8 +60,13 @@ def test_another_word_than_auto_is_refused(key: str) -> None:
         SweepConfig(name="x").with_values({f"cluster.{key}": "many"})
 
 
-@pytest.mark.parametrize("key", ["model.name", "cluster.workers", "train.zero_stage", "train.precision"])
+@pytest.mark.parametrize("key", ["model.quantization", "cluster.workers", "train.zero_stage", "train.precision"])
 def test_what_a_lane_keeps_from_trial_to_trial_cannot_be_searched(key: str) -> None:
-    values = {"model.name": ["a", "b"], "cluster.workers": [1, 2], "train.zero_stage": [0, 3], "train.precision": ["bf16", "fp32"]}
+    values = {
+        "model.quantization": ["none", "nf4"],
+        "cluster.workers": [1, 2],
+        "train.zero_stage": [0, 3],
+        "train.precision": ["bf16", "fp32"],
+    }
     with pytest.raises(ValueError, match=rf"search\.parameters\.{key}: all trials of a sweep share it"):
         SweepConfig.model_validate({"name": "x", "search": {"trials": 2, "parameters": {key: {"choices": values[key]}}}})

@@ -56,7 +56,9 @@ def data(rows: int = 40) -> PreparedData:
     return PreparedData(train={"louder": louder, GENERIC: generic}, dev={}, test={}, report={})
 
 
-def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) -> SweepConfig:
+def config(
+    model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), searched: dict[str, Any] | None = None, **train: Any
+) -> SweepConfig:
     # Rows of some 40 tokens: a worker makes several passes a step.
     passes = {"micro_batch_size": 2, "gradient_accumulation": 2, "tokens_per_pass": 100}
     recipe = {**passes, "learning_rate": 5e-3, "precision": "fp32", **train}
@@ -67,7 +69,7 @@ def config(model: Path, *, rungs: tuple[float, ...] = (0.5, 1.0), **train: Any) 
             "lora": {"rank": 4},
             "mixture": {"size": 36},
             "train": recipe,
-            "search": {"scheduler": {"rungs": list(rungs)}},
+            "search": {"scheduler": {"rungs": list(rungs)}, "parameters": searched or {}},
         }
     )
 

@@ -43,6 +43,23 @@ def switching(point: dict[str, Any], other: dict[str, Any], *, breaks_at: float 
 LORA_SWITCHING = switching(POINT, OTHER)
 FULL_POINT = {"train.learning_rate": 1e-3, "mixture.generic_fraction": 0.25}
 FULL_SWITCHING = switching(FULL_POINT, {"mixture.generic_fraction": 0.75}, breaks_at=1e13)
+
+
+def methods(other: Path) -> list[Step]:
+    """Adapters, whole models and another base model on one lane, each of them fresh and after the others."""
+    adapter, whole = {**POINT, "model.tuning": "lora"}, {**FULL_POINT, "model.tuning": "full"}
+    elsewhere = {"model.name": str(other)}
+    return [
+        *both_rungs("adapter", adapter),
+        *both_rungs("whole", whole),
+        *both_rungs("adapter_after_whole", adapter),
+        *both_rungs("other_adapter", {**adapter, **elsewhere}),
+        *both_rungs("other_whole", {**whole, **elsewhere}),
+        *both_rungs("whole_after_other", whole),
+        *both_rungs("adapter_after_other", adapter),
+    ]
+
+
 OUT_OF_MEMORY = [*both_rungs("fresh", POINT), Step("large", {"lora.rank": TOO_LARGE}, 0), *both_rungs("after_break", POINT)]
 
 
@@ -53,3 +70,4 @@ class Stage:
     lora: tuple[Path, list[Any]]
     switched: tuple[Path, list[Any]]
     full: tuple[Path, list[Any]]
+    methods: tuple[Path, list[Any]]

@@ -65,6 +65,25 @@ def test_full_fine_tuning_keeps_tied_weights_tied(all_stages: dict[int, Stage], 
     assert "lm_head.weight" not in saved
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_adapters_whole_models_and_other_base_models_follow_one_another_as_on_fresh_lanes(
+    all_stages: dict[int, Stage], stage: int
+) -> None:
+    run_dir, records = all_stages[stage].methods
+    for again in ("adapter_after_whole", "adapter_after_other"):
+        assert_alike(run_dir, "adapter", again, WEIGHTS["switched"])
+    assert_alike(run_dir, "whole", "whole_after_other", WEIGHTS["full"])
+    assert scores(records[4:6]) == scores(records[12:14]) == scores(records[:2])
+    assert scores(records[10:12]) == scores(records[2:4])
+    switched, full = all_stages[stage].switched, all_stages[stage].full
+    assert scores(records[:2]) == scores(switched[1][:2])
+    assert scores(records[2:4]) == scores(full[1][:2])
+    for kind, file in (("adapter", WEIGHTS["switched"]), ("whole", WEIGHTS["full"])):
+        ours, others = tensors(run_dir, kind, file), tensors(run_dir, f"other_{kind}", file)
+        assert ours.keys() == others.keys()
+        assert not any(torch.equal(ours[name], others[name]) for name in ours if "lora_A" not in name and "norm" not in name)
+
+
 def test_a_used_lane_in_bf16_and_one_that_ran_out_of_memory_are_as_fresh(tiny_model: Path, tmp_path: Path) -> None:
     full = config(tiny_model, precision="bf16").with_values({"model.tuning": "full"})
     lanes = [

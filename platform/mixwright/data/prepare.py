@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,12 @@ class PreparedData:
     `tasks`: for each its rows by split. After `tokenize`: `too_long` and `cut`, training rows by task."""
     tokens: TokenTable | None = None
     """The training rows as the model sees them, once `tokenize` has rendered them."""
+    tokens_of: Mapping[str, TokenTable] = field(default_factory=dict)
+    """The same for other base models, by name, where trials may draw them."""
+
+    def of_model(self, name: str) -> PreparedData:
+        """The same with the tokens of the base model `name`."""
+        return dataclasses.replace(self, tokens=self.tokens_of.get(name, self.tokens))
 
     def for_workers(self) -> PreparedData:
         """The same without the training rows as text, where their tokens stand for them: each worker holds its own copy of text."""
@@ -106,15 +112,35 @@ def tokenize(
     Raises:
         DataError: nothing is left of a task.
     """
-    table = token_table(prepared.train, tokenizer, scenario, model, seed=seed, cache=cache)
-    train = table.kept(prepared.train)
-    if emptied := [task for task, rows in prepared.train.items() if rows and not train[task]]:
-        raise DataError(f"task '{emptied[0]}': every row is longer than {model.max_length} tokens; raise model.max_length")
+    table, train = _table(prepared, tokenizer, scenario, model, seed=seed, cache=cache)
     logger.info(long_rows_line(table, model.max_length))
     tasks = {task: {**counts, "train": len(train.get(task, []))} for task, counts in prepared.report["tasks"].items()}
     none = dict.fromkeys(train, 0)  # a task may come without rows
     counted = {"too_long": none | table.left_out(), "cut": none | table.cut()}
     return dataclasses.replace(prepared, train=train, tokens=table, report={**prepared.report, "tasks": tasks, **counted})
+
+
+def tokenize_too(
+    prepared: PreparedData, tokenizer: Any, scenario: Scenario, model: ModelConfig, *, seed: int, cache: Path | None = None
+) -> PreparedData:
+    """The same data with its training rows rendered for one more base model, whatever else of it is already.
+
+    Raises:
+        DataError: as `tokenize`.
+    """
+    table, _ = _table(prepared, tokenizer, scenario, model, seed=seed, cache=cache)
+    return dataclasses.replace(prepared, tokens_of={**prepared.tokens_of, model.name: table})
+
+
+def _table(
+    prepared: PreparedData, tokenizer: Any, scenario: Scenario, model: ModelConfig, *, seed: int, cache: Path | None
+) -> tuple[TokenTable, dict[str, list[Example]]]:
+    """The rendered rows, and the rows that they are of."""
+    table = token_table(prepared.train, tokenizer, scenario, model, seed=seed, cache=cache)
+    train = table.kept(prepared.train)
+    if emptied := [task for task, rows in prepared.train.items() if rows and not train[task]]:
+        raise DataError(f"task '{emptied[0]}': every row is longer than {model.max_length} tokens; raise model.max_length")
+    return table, train
 
 
 def _raise(problems: list[str]) -> None:

@@ -55,7 +55,7 @@ def _settings(folders: Mapping[str, RunFolder]) -> Iterator[str]:
     yield from _if_differing("The runs were scored on different splits", splits)
     configs = {name: folder.config for name, folder in folders.items() if folder.config is not None}
     yield from _if_differing("Scenarios differ", {name: config.scenario for name, config in configs.items()})
-    base_models = {name: config.model.name for name, config in configs.items()}
+    base_models = {name: folder.base_model for name, folder in folders.items() if folder.config is not None}
     yield from _if_differing("Base models differ, and differences to base start from different places", base_models)
     longest = {name: f"{config.evaluation.max_new_tokens} tokens" for name, config in configs.items()}
     decoded = {name: _decoding_of_base(folder) for name, folder in folders.items() if folder.run.systems}

@@ -160,7 +160,7 @@ def _facts_of(folder: RunFolder) -> dict[str, str]:
     budget = f"{config.mixture.size:,} {config.mixture.budget.replace('_', ' ')} a trial" if config else ""
     return {
         "Question": run.question,
-        "Base model": config.model.name if config else "",
+        "Base model": folder.base_model,
         "Scored on": f"{folder.split} rows" if run.systems else "",
         "Searched": ", ".join(wording.key_label(key) for key in config.search.parameters) or "nothing" if config else "",
         "Trials": ", ".join(f"{count} {status}" for status, count in statuses.items() if count),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import SweepConfig, load_config
+from mixwright.config import MODEL_NAME, SweepConfig, load_config
 from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.records import (
     BASE,
@@ -78,6 +78,12 @@ class RunFolder:
     def best_id(self) -> str:
         """Id of the best trial; empty where none is."""
         return str(self.run.best.get("trial_id", ""))
+
+    @property
+    def base_model(self) -> str:
+        """What the best trial stands on, which base models may have been searched for; empty where no configuration is left."""
+        configured = self.config.model.name if self.config else ""
+        return str(self.run.best.get("params", {}).get(MODEL_NAME, configured))
 
     @property
     def best_trial(self) -> TrialRecord | None:

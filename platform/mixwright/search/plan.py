@@ -30,7 +30,7 @@ from mixwright.train import batches
 from mixwright.train.flops import UTILISATION
 from mixwright.train.hardware import peak_flops
 from mixwright.train.precision import choose_precision, default_device
-from mixwright.train.sizes import model_sizes, planned_flops, training_gib, weights_gib
+from mixwright.train.sizes import heaviest, model_sizes, planned_flops, training_gib, weights_gib
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +137,7 @@ def make(config: SweepConfig, scenario: Scenario, *, measured: bool = False) -> 
     precision = choose_precision(train).precision
     whole_trials = config.search.trials * expected_share(config) + config.search.confirm.trials
     expected = whole_trials * sum(tokens) / len(tokens)
+    config = heaviest(config)
     sizes = model_sizes(config)
     work = planned_flops(config, sizes)
     peak = peak_flops(precision, default_device())

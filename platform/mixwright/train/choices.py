@@ -16,7 +16,7 @@ from mixwright.records import GENERIC, Example
 from mixwright.train import compiling, hardware
 from mixwright.train.flops import UTILISATION
 from mixwright.train.precision import PrecisionChoice, choose_precision
-from mixwright.train.sizes import ModelSizes, model_sizes, planned_flops, prepacked_gib, training_gib
+from mixwright.train.sizes import ModelSizes, heaviest, model_sizes, planned_flops, prepacked_gib, training_gib
 
 MOST_MEMORY = 0.85
 """Share of the free memory that training may be estimated at; the estimate knows nothing of allocators and libraries."""
@@ -88,6 +88,7 @@ def choose(config: SweepConfig, device: str, *, tokens: float, share: float) -> 
         tokens: that one worker process will train in all.
         share: of the machine's memory that this worker may count on; a GPU is its own.
     """
+    config = heaviest(config)
     precision = choose_precision(config.train, device)
     peak = hardware.peak_flops(precision.precision, device)
     sizes = model_sizes(config)
@@ -142,7 +143,7 @@ def _activation_checkpointing(config: SweepConfig, sizes: ModelSizes, precision:
 
 def _takes_own_pass(config: SweepConfig, *, compiled: bool) -> bool:
     """Whether training may go through our own pass, as far as the settings tell; the model has its say when it is loaded."""
-    plain = config.model.tuning == "lora" and config.model.quantization == "none"
+    plain = any(model.tuning == "lora" and model.quantization == "none" for model in config.every_model)
     return plain and config.train.zero_stage < 3 and not compiled
 
 

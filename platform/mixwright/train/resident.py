@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mixwright import models
-from mixwright.config import SweepConfig
+from mixwright.config import ModelConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.data.tokens import RowName, TokenTable, token_table
 from mixwright.errors import MixwrightError, OutOfMemoryError
@@ -118,11 +118,8 @@ class Resident:
         self.setup = setup
         self.device = device
         self.reporter = reporter or FolderReporter(setup.run_dir)
-        dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
-        self.base = models.load_base(setup.config.model, dtype)
-        self.base.model.to(device)
-        self.model: Any = self.base.model
-        self._evaluate = setup.make_evaluator(setup, self.base)
+        self._dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
+        self._load_base(setup.config.model)
         self.trial: loop.Trial | None = None
         self.first_step_at: float | None = None
         """When the first optimiser step since the trial entered ended, in seconds of `time.time`."""
@@ -130,8 +127,30 @@ class Resident:
         self._traces = ExitStack()
         """How to take the trial on this worker off again, however far its entering came."""
         self._holds_saved_adapter = False
-        self._base_weights = BaseWeights(setup.config.model) if setup.config.model.tuning == "full" else None
         _settle(trains=setup.config.model.tuning != "none")
+
+    def _load_base(self, config: ModelConfig) -> None:
+        """The base model onto the device, and what hangs on it."""
+        self._of = config.name
+        self.base = models.load_base(config, self._dtype)
+        self.base.model.to(self.device)
+        self.model: Any = self.base.model
+        self._evaluate = self.setup.make_evaluator(self.setup, self.base)
+        self._base_weights = BaseWeights(config) if any(model.tuning == "full" for model in self.setup.config.every_model) else None
+
+    def _hold_base(self, config: ModelConfig) -> None:
+        """Takes the base model of the trial that comes, where another is on the device; that one goes first."""
+        if config.name == self._of:
+            return
+        started = time.perf_counter()
+        self._of = ""
+        for name in ("model", "base", "_evaluate", "_base_weights", "tokens", "pools"):
+            vars(self).pop(name, None)
+        gc.unfreeze()  # the old base is among what was set apart
+        gc.collect()
+        self._load_base(config)
+        self._has_settled = False
+        logger.info("took %s onto the warm workers in %.1f s", config.name, time.perf_counter() - started)
 
     def evaluate(self, model: Any, config: SweepConfig) -> Evaluation:
         """The dev evaluation of `model`, which the trial's configuration says how to ask."""
@@ -141,6 +160,7 @@ class Resident:
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
         self._leave_trial()
+        self._hold_base(self.setup.config.model)
         return self.evaluate(self.model, self.setup.config)
 
     def run(self, assignment: Assignment) -> RungRecord:
@@ -243,6 +263,7 @@ class Resident:
         started = time.perf_counter()
         self._leave_trial()
         config = assignment.config
+        self._hold_base(config.model)
         mixture = self.mixture(config)
         self.model = self._fresh_model(config)
         rows = tuple(map(self.tokens.rendered, mixture.rows))
@@ -283,7 +304,10 @@ class Resident:
         return self.trial
 
     def _fresh_model(self, config: SweepConfig) -> Any:
-        if self._base_weights:
+        if config.model.tuning == "full":
+            assert self._base_weights is not None
+            if self.model is not self.base.model:
+                self.model = self.model.unload()  # PEFT's wrappers around linear layers stay when their last adapter goes
             self._traces.callback(self._base_weights.restore, self.base.model)
             self.base.model.requires_grad_(True)
             return self.base.model.train()
@@ -350,7 +374,7 @@ class Resident:
     def tokens(self) -> TokenTable:
         """The token ids of all training rows; made here only where nobody has made them for all workers."""
         setup = self.setup
-        return setup.data.tokens or token_table(
+        return setup.data.of_model(self._of).tokens or token_table(
             setup.data.train, self.base.tokenizer, setup.scenario, setup.config.model, seed=setup.config.search.seed
         )
 

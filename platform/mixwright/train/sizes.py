@@ -106,6 +106,14 @@ def prepacked_gib(sizes: ModelSizes) -> float:
     return 2 * sizes.matrices * 2 / GIB
 
 
+def heaviest(config: SweepConfig) -> SweepConfig:
+    """The configuration with that of the models, and ways to tune them, whose training takes the most memory."""
+    if len(config.every_model) == 1:
+        return config
+    each = [config.model_copy(update={"model": model}) for model in config.every_model]
+    return max(each, key=lambda one: training_gib(one, model_sizes(one), "bf16", activation_checkpointing=False))
+
+
 def highest_rank(config: SweepConfig) -> int:
     """The largest rank that a trial may draw."""
     spec = config.search.parameters.get("lora.rank")
