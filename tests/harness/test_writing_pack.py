@@ -76,7 +76,9 @@ def questions():
     sources = (SourceConfig(name="embedded", format="embedded", rows=30),)
     data = prepare(DataConfig(sources=sources), SCENARIO, seed=5)
     rows = evaluation_rows(SCENARIO, data.dev, rows=6, seed=5)
-    return Questions(scenario=SCENARIO, split="dev", rows=rows, generic=(), max_new_tokens=LIMIT, draws=50, seed=5)
+    return Questions(
+        scenario=SCENARIO, split="dev", rows=rows, generic=(), max_new_tokens=LIMIT, draws=50, interesting_difference=1.0, seed=5
+    )
 
 
 @pytest.fixture(scope="module")
