@@ -256,6 +256,8 @@ class ClusterConfig(Settings):
     """Times a trial may lose its workers; they are started again, and it goes on from its last checkpoint."""
     lanes: Positive | Auto = AUTO
     """Trials side by side. auto: as many as the cluster holds. Set it where the cluster grows on demand."""
+    elastic: bool | Auto = AUTO
+    """Whether lanes are added while the search runs, once nodes have joined. auto: where `lanes` is auto; a number stays."""
     driver_resource: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Name of a custom Ray resource that nodes which stay have (`durable` in cluster.yaml). Each lane's driver takes a unit of it,
     so that a spot node which goes takes workers with it and never a lane. None: drivers live on any node."""

@@ -12,16 +12,21 @@ import functools
 import json
 import logging
 import os
+import time
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from mixwright.errors import DataError
+from mixwright.errors import DataError, RunError
 
 logger = logging.getLogger(__name__)
+
+STORE_PATIENCE_S = 120.0
+"""How long a store may be away before what has to be written there ends the sweep."""
 
 GENERIC = "generic"
 """The task name of generic instructions; a scenario cannot use it for a task of its own."""
@@ -433,14 +438,52 @@ def _jsonl_records(path: Path, kind: type[R]) -> Iterator[R]:
 
 def append_line(path: Path, line: str) -> None:
     """Appends a line, whole or not at all. A disk that is full costs the line, which is said, and nothing more."""
-    size = path.stat().st_size if path.exists() else 0
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_whole_line(path, line)
     except OSError as error:
         logger.warning("%s: a line could not be written: %s", path, error.strerror)
-        if path.exists():
-            os.truncate(path, size)
+
+
+def append_whole_line(path: Path, line: str, *, flush: bool = False) -> None:
+    """Appends a line whole, or raises and leaves the file as it was.
+
+    Args:
+        flush: to disk, for what must not get lost.
+    """
+    data = (line + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            while data:
+                data = data[file.write(data) :]
+            if flush:
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(file.fileno(), size)
+            raise
+
+
+def patiently(attempt: Callable[[], R], where: Path) -> R:
+    """What `attempt` gives; while the file system refuses it, it is tried again, for `STORE_PATIENCE_S`.
+
+    Raises:
+        RunError: it refused for too long.
+    """
+    started, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return attempt()
+        except OSError as error:
+            gone = time.monotonic() - started
+            if gone > STORE_PATIENCE_S:
+                raise RunError(
+                    f"{where}: the store has refused for {gone:.0f} s ({error.strerror}); what was written before is kept: "
+                    "go on with --resume once it answers"
+                ) from error
+            logger.warning("%s: the store refuses (%s); trying again in %.1f s", where, error.strerror, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
 
 
 def write_text(path: Path, text: str) -> None:

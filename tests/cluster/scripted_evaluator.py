@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixwright.config import SweepConfig
-from mixwright.records import Objectives
+from mixwright.records import Objectives, append_line
 from mixwright.train import workers
 from mixwright.train.resident import Evaluation, Setup
 
@@ -30,11 +30,28 @@ class ScriptedEvaluator:
         self._calls += 1  # the first is of the base model
         if self._calls > 1 and config.lora.rank == TOO_LARGE and workers.rank() == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        line = {"rank": config.lora.rank, "worker": workers.rank(), "pid": os.getpid(), "at": time.time()}
-        with self._log.open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        line = {"rank": config.lora.rank, "worker": workers.rank(), "pid": os.getpid(), "at": time.time(), "node": _node()}
+        append_line(self._log, json.dumps(line))
+        self._hold()
         score = float(config.lora.rank)
         return Evaluation(objectives=Objectives(seen=score, unseen=0.0, retention=0.0), task_scores={"clarity": score})
+
+    def _hold(self) -> None:
+        """Returns at once."""
+
+
+class HeldEvaluator(ScriptedEvaluator):
+    """Takes as long as the file `hold` is in the run folder."""
+
+    def _hold(self) -> None:
+        while self._log.with_name("hold").exists():
+            time.sleep(0.1)
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def evaluations(run_dir: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import psutil
 import pytest
 import ray
 import scripted_evaluator
-from ray.util import placement_group_table
+from invariants import RAYS_OWN, assert_cluster_is_free, wait_for
 from scripted_evaluator import TOO_LARGE, ScriptedEvaluator, evaluations
 from small_space import write_space
 
@@ -59,23 +59,6 @@ def steps_of(folder: Path, trial: TrialRecord) -> list[int]:
     return [json.loads(line)["step"] for line in lines]
 
 
-RAYS_OWN = ("_AutoscalingCoordinatorActor",)
-"""One for the whole cluster, started by Ray Train; it holds no resources."""
-
-
-def living_actors() -> list[str]:
-    """Classes of the cluster's actors that are not dead, as the control store has them; no dashboard is needed for it."""
-    living = [actor["ActorClassName"] for actor in ray._private.state.actors().values() if actor["State"] != "DEAD"]
-    return [name for name in living if not name.endswith(RAYS_OWN)]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return condition()
-
-
 def processes(title: str) -> list[psutil.Process]:
     """Living processes below this one with `title` in theirs."""
     found = []
@@ -87,9 +70,7 @@ def processes(title: str) -> list[psutil.Process]:
 
 
 def assert_nothing_is_left() -> None:
-    assert wait_for(lambda: not living_actors()), living_actors()
-    assert wait_for(lambda: {group["state"] for group in placement_group_table().values()} <= {"REMOVED"})
-    assert wait_for(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
+    assert_cluster_is_free()
     assert not processes("RayTrainWorker")
 
 

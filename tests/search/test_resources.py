@@ -6,7 +6,7 @@ import pytest
 
 from mixwright.config import AUTO, SweepConfig
 from mixwright.errors import ConfigError
-from mixwright.search.resources import Node, lane_count, settled
+from mixwright.search.resources import Node, lane_count, left_by, settled
 
 CPUS_ONLY: list[Node] = [{"CPU": 4.0}, {"CPU": 2.0}]
 GPUS: list[Node] = [{"CPU": 8.0}, {"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}]
@@ -41,6 +41,26 @@ def shape(settings: SweepConfig, nodes: list[Node]) -> tuple[object, object, obj
 )
 def test_auto_follows_from_what_the_nodes_have(settings: SweepConfig, nodes: list[Node], expected: tuple[int, int, int]) -> None:
     assert shape(settings, nodes) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, True), ({"lanes": 2}, False), ({"lanes": 2, "elastic": True}, True), ({"elastic": False}, False)]
+)
+def test_lanes_follow_the_cluster_unless_they_are_a_number(given: dict[str, object], expected: bool) -> None:
+    assert settled(config(**given), CPUS_ONLY).cluster.elastic is expected
+
+
+@pytest.mark.parametrize(
+    ("bundles", "left"),
+    [
+        ([], [{"CPU": 4.0}, {"CPU": 2.0}]),
+        ([{"CPU": 3.0}, {"CPU": 2.0}], [{"CPU": 1.0}, {"CPU": 0.0}]),
+        ([{"CPU": 5.0}], [{"CPU": 4.0}, {"CPU": 2.0}]),
+        ([{"CPU": 1.0, "GPU": 1.0}], [{"CPU": 4.0}, {"CPU": 2.0}]),
+    ],
+)
+def test_what_others_wait_for_is_not_free_unless_it_fits_nowhere(bundles: list[Node], left: list[Node]) -> None:
+    assert left_by(bundles, CPUS_ONLY) == left
 
 
 def test_a_settled_configuration_stays_as_it_is() -> None:

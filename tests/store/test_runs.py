@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from mixwright import records
 from mixwright.config import SweepConfig
 from mixwright.errors import RunError
 from mixwright.records import TrialRecord
@@ -137,3 +139,30 @@ def test_a_resumed_run_keeps_the_workers_that_it_was_started_with(tmp_path: Path
 
 def test_a_new_run_leaves_its_workers_to_the_cluster(tmp_path: Path) -> None:
     assert runs.with_saved_workers(tmp_path / "new", CONFIG) == CONFIG
+
+
+def test_a_trial_waits_for_a_store_that_is_away_and_stands_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = runs.open_run(tmp_path / "run", CONFIG, resume=False)
+    run.append_trial(record(0))
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    (tmp_path / "run").touch()
+
+    def give_back() -> None:
+        (tmp_path / "run").unlink()
+        (tmp_path / "elsewhere").rename(tmp_path / "run")
+
+    timer = threading.Timer(0.8, give_back)
+    timer.start()
+    run.append_trial(record(1))
+    timer.join()
+    assert [trial.trial_id for trial in run.trials()] == [record(0).trial_id, record(1).trial_id]
+    assert "trials.jsonl: the store refuses (Not a directory); trying again in 0.5 s" in caplog.text
+
+
+def test_a_store_that_stays_away_ends_with_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "STORE_PATIENCE_S", 0.2)
+    run = runs.open_run(tmp_path / "run", CONFIG, resume=False)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    (tmp_path / "run").touch()
+    with pytest.raises(RunError, match=r"trials\.jsonl: the store has refused for .* go on with --resume"):
+        run.append_trial(record(0))

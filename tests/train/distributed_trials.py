@@ -5,6 +5,7 @@ Training is plain Python below lane.py; a gloo group over a file is all that it 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Step:
     """One assignment of a script.
 
     `leave_first` makes the worker forget the trial before, as a restart would; `before` then runs, on worker 0 or on all of them.
+    After `notice_after` steps the last worker alone is told that its machine goes.
     """
 
     trial_id: str
@@ -45,6 +47,7 @@ class Step:
     leave_first: bool = False
     before: Callable[[], object] | None = None
     before_on_all: bool = False
+    notice_after: int | None = None
 
 
 def data(rows: int = 40) -> PreparedData:
@@ -127,7 +130,8 @@ def _run(lane: Lane, rank: int) -> list[RungRecord | str]:
         config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
     )
     logging.getLogger("mixwright").addHandler(_warnings_file(run_dir, rank))
-    resident = Resident(setup, "cpu")
+    steps_till_notice = itertools.repeat(1)
+    resident = Resident(setup, "cpu", notice=lambda: next(steps_till_notice) == 0)
     seen: list[RungRecord | str] = []
     for step in lane.script:
         if step.leave_first:
@@ -135,6 +139,8 @@ def _run(lane: Lane, rank: int) -> list[RungRecord | str]:
         if step.before and (rank == 0 or step.before_on_all):
             step.before()
         torch.distributed.barrier()
+        told = step.notice_after is not None and rank == torch.distributed.get_world_size() - 1
+        steps_till_notice = iter(range(step.notice_after - 1, -1, -1)) if told else itertools.repeat(1)
         assignment = Assignment(trial_id=step.trial_id, config=settings.with_values(step.values), rung=step.rung)
         try:
             seen.append(resident.run(assignment))

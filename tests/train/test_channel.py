@@ -25,6 +25,20 @@ def test_an_answer_carries_how_often_the_lane_has_lost_its_workers_in_all_of_its
     assert asyncio.run(lane()) == [1, 1, 3]
 
 
+def test_workers_that_leave_on_purpose_are_no_loss_and_the_next_take_up_what_is_open() -> None:
+    async def lane() -> tuple[int, Answer]:
+        channel = Channel(max_failures=0)
+        assigned = asyncio.create_task(channel.assign(Assignment(trial_id="t", config=SweepConfig(name="x"), rung=0)))
+        await asyncio.sleep(0)
+        await channel.joined("a")
+        await channel.leave()
+        number, _ = await channel.next(await channel.joined("b"))
+        await channel.answer(number, Answer())
+        return number, await assigned
+
+    assert asyncio.run(lane()) == (1, Answer())
+
+
 def test_a_trial_that_loses_its_workers_too_often_is_answered_with_them_counted() -> None:
     async def lane() -> Answer:
         channel = Channel(max_failures=0)

@@ -8,6 +8,8 @@ import logging
 import resource
 import shutil
 import subprocess
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +52,20 @@ def no_file_larger_than(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
+def take_away(folder: Path, seconds: float) -> None:
+    """Every path below the folder is an OSError for a while: a file is in its place."""
+    elsewhere = folder.with_name(f".{folder.name}")
+    folder.rename(elsewhere)
+    folder.touch()
+
+    def give_back() -> None:
+        time.sleep(seconds)
+        folder.unlink()
+        elsewhere.rename(folder)
+
+    threading.Thread(target=give_back).start()
+
+
 def straight(trial: str) -> list[Step]:
     return [Step(trial, RANK_4, rung) for rung in range(3)]
 
@@ -76,6 +92,11 @@ def faults(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         *straight("full_at_export")[:2],
         Step("full_at_export", RANK_4, 2, before=limit),
         Step("full_at_export", RANK_4, 2, before=lift),
+        *straight("noticed")[:2],
+        Step("noticed", RANK_4, 2, notice_after=1),
+        Step("noticed", RANK_4, 2, leave_first=True),
+        *straight("away")[:2],
+        Step("away", RANK_4, 2, before=partial(take_away, run_dir / "trials" / "away", 2.0)),
     ]
     records: dict[str, list] = {}
     seen = run_trials(config(tiny_model, rungs=RUNGS, zero_stage=2), run_dir, script, world_size=2)
@@ -129,6 +150,28 @@ def test_the_checkpoint_before_a_full_disk_stays_valid(faults: tuple[Path, dict[
     again = records["full_disk"][2]
     assert again.step == records["straight"][1].step
     assert losses(run_dir, "full_disk") == pytest.approx(losses(run_dir, "straight")[: again.step], abs=1e-6)
+
+
+def test_a_trial_that_is_told_of_its_machines_end_goes_on_from_that_step_with_the_same_numbers(
+    faults: tuple[Path, dict[str, list]],
+) -> None:
+    run_dir, records = faults
+    *first, told, last = records["noticed"]
+    assert told == f"NodeLeavingError: told after step {first[-1].step + 1} that a machine is about to go"
+    assert losses(run_dir, "noticed") == losses(run_dir, "straight")
+    for record, expected in zip([*first, last], records["straight"], strict=True):
+        assert dataclasses.replace(record, seconds=0.0) == dataclasses.replace(expected, seconds=0.0)
+
+
+def test_a_store_that_is_away_while_a_rung_is_written_is_waited_for(faults: tuple[Path, dict[str, list]]) -> None:
+    run_dir, records = faults
+    assert "cannot be written by worker 0" in (run_dir / "warnings-0.txt").read_text()
+    assert "; trying again in 1 s" in (run_dir / "warnings-0.txt").read_text()
+    assert dataclasses.replace(records["away"][2], seconds=0.0) == dataclasses.replace(records["straight"][2], seconds=0.0)
+    assert (run_dir / "trials" / "away" / "adapter" / "COMPLETE").exists()
+    assert [item.name for item in sorted((run_dir / "trials" / "away" / "checkpoint").iterdir())] == [
+        item.name for item in sorted((run_dir / "trials" / "straight" / "checkpoint").iterdir())
+    ]
 
 
 def test_an_adapter_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_can_be_written_later(

@@ -94,5 +94,7 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     # Tune's own state of the search, which it writes again whole, grows with the trials, and nobody reads it.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
+    # Tune would start so many lanes at once as there may be at the beginning; how many there may be is the searcher's to say.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000000")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # interruption.py has its own, for SIGTERM too
     use_own_compiler()

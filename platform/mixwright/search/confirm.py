@@ -165,8 +165,11 @@ def _run(config: SweepConfig, setup: Setup, run: RunFolder, left: Sequence[Trial
         unit="trial",
     )
     try:
-        with lanes(setup) as lane, stage, interruptible() as interruption:
-            tuner("confirm", config, run.path, lane, _Points(left), scheduler, len(left), [recorder, interruption]).fit()
+        with lanes(setup) as opened, stage, interruptible() as interruption:
+            callbacks = [recorder, interruption]
+            tuner(
+                "confirm", config, run.path, opened.trainable, _Points(left), scheduler, len(left), callbacks, opened.placed
+            ).fit()
     finally:
         told.close()
 

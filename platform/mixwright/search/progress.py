@@ -167,4 +167,7 @@ class StepsTaken:
 
 
 def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:  # not there yet, or the store is away
+        return 0

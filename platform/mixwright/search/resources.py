@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import ray
+from ray._private.state import state as cluster_state
+from ray.util import placement_group_table
 
 from mixwright.config import AUTO, ClusterConfig, SweepConfig
 from mixwright.errors import HardwareError
@@ -25,7 +27,8 @@ def settled(config: SweepConfig, nodes: Sequence[Node]) -> SweepConfig:
     """The configuration with numbers for `auto`, as these nodes give them."""
     cluster = config.cluster
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker != AUTO else int(any(node.get("GPU", 0) >= 1 for node in nodes))
-    cluster = cluster.model_copy(update={"gpus_per_worker": gpus})
+    elastic = cluster.elastic if cluster.elastic != AUTO else cluster.lanes == AUTO
+    cluster = cluster.model_copy(update={"gpus_per_worker": gpus, "elastic": elastic})
     workers = cluster.workers if cluster.workers != AUTO else _workers(config.train.zero_stage, cluster, nodes)
     cluster = cluster.model_copy(update={"workers": workers})
     if cluster.lanes == AUTO:
@@ -64,8 +67,39 @@ def _fitting(cluster: ClusterConfig, nodes: Sequence[Node]) -> int:
 
 
 def cluster_nodes() -> list[Node]:
-    """What the living nodes of the Ray cluster have."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    """What the living nodes of the Ray cluster have, those left out that are about to go."""
+    leaving = cluster_state.get_draining_nodes()
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]  # type: ignore[no-untyped-call]
+
+
+def free_lanes(cluster: ClusterConfig) -> int:
+    """Lanes that fit into what nobody has and nobody waits for."""
+    leaving = cluster_state.get_draining_nodes()
+    available = cluster_state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    free: dict[str, Node] = {node: has for node, has in available.items() if node not in leaving}
+    room = _fitting(cluster, left_by(_waiting_bundles(free), list(free.values())))
+    if cluster.driver_resource:
+        room = min(room, sum(int(node.get(cluster.driver_resource, 0)) for node in free.values()))
+    return room
+
+
+def left_by(bundles: Sequence[Node], nodes: Sequence[Node]) -> Sequence[Node]:
+    """What of the nodes is free once the bundles have been placed; one that fits nowhere takes nothing."""
+    left = [dict(node) for node in nodes]
+    for bundle in bundles:
+        for node in left:
+            if all(node.get(name, 0) >= amount for name, amount in bundle.items()):
+                node.update({name: node[name] - amount for name, amount in bundle.items()})
+                break
+    return left
+
+
+def _waiting_bundles(nodes: Collection[str]) -> list[Node]:
+    """What placement groups, of all jobs of the cluster, have not got on any of its living nodes."""
+    groups = [group for group in placement_group_table().values() if group["state"] in ("PENDING", "RESCHEDULING")]
+    return [
+        bundle for group in groups for index, bundle in group["bundles"].items() if group["bundles_to_node_id"][index] not in nodes
+    ]
 
 
 def this_machine() -> list[Node]:

@@ -15,7 +15,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -124,7 +124,8 @@ class StudyFile:
             logger.info("study: %s answers again and lacks nothing now", self._place.shown)
             self._away_since = None
         if self._place.unwritten:
-            self._place.unwritten.unlink(missing_ok=True)
+            with suppress(OSError):  # read again, it says nothing that the study lacks
+                self._place.unwritten.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Writes until nothing is lacking.
@@ -198,7 +199,8 @@ class StudyFile:
     def _keep_unwritten(self) -> None:
         if self._place.unwritten:
             lines = [json.dumps(_as_json(self.trial(number))) + "\n" for number in sorted(self._lacking)]
-            write_text(self._place.unwritten, "".join(lines))
+            with suppress(OSError):  # it may lie in the same store as the study; all of it is in memory, and the next try writes it
+                write_text(self._place.unwritten, "".join(lines))
 
     def _rewritten(self, stored: optuna.Study, trials: Sequence[FrozenTrial]) -> optuna.Study:
         """A new study with these trials in place of the old one, which is deleted once the run folder names the new one."""

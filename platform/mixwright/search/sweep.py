@@ -21,16 +21,18 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.util import placement_group_table
 
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.errors import RunError
 from mixwright.models import LoadedModel
-from mixwright.records import RungRecord, TrialRecord, from_json, to_json
+from mixwright.records import RungRecord, TrialRecord, from_json, patiently, to_json
 from mixwright.scenarios import Scenario
 from mixwright.search import schedulers
 from mixwright.search.board import Board
+from mixwright.search.elastic import ElasticLanes
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.search.interruption import interruptible
 from mixwright.search.limits import Limits, limits_of
@@ -126,7 +128,7 @@ def _drop_strays(run_dir: Path, known: set[str]) -> None:
 
 
 def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord], board: Board) -> Stage:
-    name = f"searching ({config.search.trials} trials, {lane_count(config)} side by side)"
+    name = f"searching ({config.search.trials} trials)"
     if config.model.tuning == "none":
         return Stage(name, done=lambda: len(ended), total=lambda: config.search.trials, unit="trial", board=board)
     taken = StepsTaken(run.path, ended)
@@ -149,17 +151,38 @@ def _tune(
     board: Board,
     limits: Limits | None,
 ) -> None:
-    with lanes(setup) as lane:
-        run_trials(config, run, names, lane, ended, study, board, limits)
+    with lanes(setup) as opened:
+        run_trials(config, run, names, opened.trainable, ended, study, board, limits, opened.placed)
+
+
+PROMPTLY_S = 0.5
+"""How long Tune's loop may be held up for a number."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """What Tune makes lanes of, and who knows of those that there are."""
+
+    trainable: Any
+    warden: Any
+
+    def placed(self) -> int:
+        """Lanes that have their workers; 0 where nobody says so at once, as while the cluster starts the warden."""
+        try:
+            groups: set[str] = ray.get(self.warden.groups.remote(), timeout=PROMPTLY_S)
+        except ray.exceptions.GetTimeoutError:
+            return 0
+        table = placement_group_table()
+        return sum(table.get(group, {}).get("state") == "CREATED" for group in groups)
 
 
 @contextmanager
-def lanes(setup: Setup) -> Iterator[Any]:
-    """The Trainable of a setup's lanes; at the end of the block nothing of them is left."""
+def lanes(setup: Setup) -> Iterator[Lanes]:
+    """A setup's lanes; at the end of the block nothing of them is left."""
     # The reference travels inside a list: a bare one would be resolved to the data itself on every hand-over.
     warden: Any = ray.remote(num_cpus=0)(Warden).options(scheduling_strategy=on_this_node()).remote()
     try:
-        yield tune.with_parameters(Lane, shared=[ray.put(setup), warden])
+        yield Lanes(tune.with_parameters(Lane, shared=[ray.put(setup), warden]), warden)
     finally:
         ray.get(warden.close.remote())
         ray.kill(warden)
@@ -174,12 +197,14 @@ def run_trials(
     study: StudyFile,
     board: Board,
     limits: Limits | None = None,
+    placed: Callable[[], int] | None = None,
 ) -> None:
     """Runs the trials that are left on lanes, side by side; each one's record is written, and added to `ended`, when it ends.
 
     Args:
         lane: a Trainable that answers as `Lane` does.
         limits: what a configuration must keep to be trained.
+        placed: as in `tuner`.
 
     Raises:
         Interrupted: a signal asked the search to end.
@@ -203,7 +228,7 @@ def run_trials(
         figures = SweepMetrics(config.name, run.path, ended, config.search.trials)
         callbacks = [recorder, figures, StudyWriter(searcher), interruption]
         try:
-            tuner("tune", config, run.path, lane, searcher, scheduler, remaining, callbacks).fit()
+            tuner("tune", config, run.path, lane, searcher, scheduler, remaining, callbacks, placed).fit()
         except BaseException:
             study.write(force=True)
             raise
@@ -221,19 +246,23 @@ def tuner(
     scheduler: TrialScheduler,
     trials: int,
     callbacks: list[tune.Callback],
+    placed: Callable[[], int] | None = None,
 ) -> tune.Tuner:
     """Ray Tune over warm lanes.
 
     Args:
         name: of its folder under `ray` in the run folder.
+        placed: how many lanes have their workers; None: nobody knows, and their number stays.
     """
+    limit = ConcurrencyLimiter(searcher, lane_count(config))
+    if config.cluster.elastic is True and placed:
+        callbacks = [*callbacks, ElasticLanes(limit, config.cluster, trials, placed)]
     return tune.Tuner(
         tune.with_resources(lane, driver_resources(config.cluster)),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=limit,
             scheduler=scheduler,
             num_samples=trials,
-            max_concurrent_trials=lane_count(config),
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -304,11 +333,19 @@ def expected_share(config: SweepConfig) -> float:
 
 def base_values(run_dir: Path) -> BaseValues | None:
     """What the base model gave on dev; None while that is not known."""
+    path = run_dir / BASE_FILE
+    text = patiently(lambda: _text(path), path)
+    if text is None:
+        return None
+    base = from_json(Evaluation, json.loads(text))
+    return BaseValues(objectives=to_json(base.objectives), loss=base.generic_loss)
+
+
+def _text(path: Path) -> str | None:
     try:
-        base = from_json(Evaluation, json.loads((run_dir / BASE_FILE).read_text(encoding="utf-8")))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    return BaseValues(objectives=to_json(base.objectives), loss=base.generic_loss)
 
 
 def read_base(run: RunFolder, trials: Sequence[TrialRecord]) -> Evaluation:
@@ -337,6 +374,8 @@ class TrialRecorder(tune.Callback):
         self._decisions: dict[str, tuple[str, float]] = {}
         """Lane -> the trial whose result came last, and when the scheduler had decided on it."""
         self._switch_seconds: dict[str, float] = {}
+        self._unwritten: RunError | None = None
+        """Why a trial's end could not be written down."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as in `TrialSearch`."""
@@ -371,7 +410,25 @@ class TrialRecorder(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._record(trial, cause="the lane's process died again and again; see error.txt under ray/tune in the run folder")
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ends a search that cannot be written down. Not where that is found: there Tune would take it for the trial's failure."""
+        if self._unwritten:
+            raise self._unwritten
+
     def _record(self, trial: Any, cause: str) -> None:
+        try:
+            record = self._record_of(trial, cause)
+            self._run.append_trial(record)
+        except RunError as error:
+            self._unwritten = error
+            return
+        self._ended.append(record)
+        self._trackers.ended(record)
+        self._board.over(record.trial_id)
+        drop_checkpoint(self._run.path, record.trial_id)
+        logger.info("%s %s%s", record.trial_id, record.status, f": {record.cause}" if record.cause else "")
+
+    def _record_of(self, trial: Any, cause: str) -> TrialRecord:
         key = trial.config[TRIAL_KEY]
         rungs = tuple(self._rungs_by_step.pop(key, {}).values())
         finite = (
@@ -384,24 +441,18 @@ class TrialRecorder(tune.Callback):
         params = _searched(trial.config)
         searched_evaluation = any(name.startswith("evaluation.") for name in params)
         evaluation = self._config.with_values(params).evaluation if searched_evaluation else self._config.evaluation
-        record = TrialRecord(
+        return TrialRecord(
             trial_id=key,
             number=int(key.rsplit("_", 1)[1]),
             status="failed" if cause else "complete" if complete else "stopped",
             params=params,
             rungs=rungs,
-            **learned_rows(folder),
+            **patiently(lambda: learned_rows(folder), folder),
             cause=cause,
             adapter=self._adapter(folder) if complete else "",
             decoding=evaluation.decoding.record(evaluation.max_new_tokens),
             switch_seconds=self._switch_seconds.pop(key, None),
         )
-        self._run.append_trial(record)
-        self._ended.append(record)
-        self._trackers.ended(record)
-        self._board.over(key)
-        drop_checkpoint(self._run.path, key)
-        logger.info("%s %s%s", key, record.status, f": {cause}" if cause else "")
 
     def _adapter(self, folder: Path) -> str:
         return self._config.model.adapter or str((folder / "adapter").relative_to(self._run.path))

@@ -21,6 +21,7 @@ ON_RESUME = (
     "tracking",
     "cluster.address",
     "cluster.driver_resource",
+    "cluster.elastic",
     "cluster.lanes",
     "cluster.max_failures",
     "cluster.price_per_worker_hour",

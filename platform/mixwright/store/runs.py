@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import yaml
 from mixwright.config import AUTO, SweepConfig
 from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.models import ADAPTER_CONFIG, COMPLETE
-from mixwright.records import RunRecord, TrialRecord, from_json, to_json, write_text
+from mixwright.records import RunRecord, TrialRecord, append_whole_line, from_json, patiently, to_json, write_text
 from mixwright.settings import dump_yaml, validate
 from mixwright.store import changes
 from mixwright.store.studies import STUDY_FILE, STUDY_ID_FILE
@@ -55,16 +54,20 @@ class RunFolder:
         return sorted((record for record in read_trials(self.path) if record.confirms), key=lambda record: record.number)
 
     def append_trial(self, record: TrialRecord) -> None:
-        with (self.path / TRIALS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_json(record), ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Adds a trial that has ended; a store that is away for a while is waited for.
+
+        Raises:
+            RunError: it has been away for too long.
+        """
+        path, line = self.path / TRIALS_FILE, json.dumps(to_json(record), ensure_ascii=False)
+        patiently(lambda: append_whole_line(path, line, flush=True), path)
 
     def write_result(self, record: RunRecord) -> None:
-        write_text(self.path / RESULT_FILE, json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n")
+        self.write_json(RESULT_FILE, to_json(record))
 
     def write_json(self, name: str, value: Any) -> None:
-        write_text(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        path, text = self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        patiently(lambda: write_text(path, text), path)
 
     def keep_adapter(self, source: Path, name: str) -> Path:
         """Copies a trial's adapter to `adapters/NAME`; the completion marker comes last."""

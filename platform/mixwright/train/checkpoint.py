@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ STATE_FILE = "state.json"
 GENERATIONS = 2
 """Checkpoints kept of a trial in progress."""
 DIGEST_BYTES = 16
+RETRY_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+DISK_IS_FULL = "the disk is full"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_DISK_IN_WORDS = (*(os.strerror(number) for number in FULL_DISK), "inline_container", "PytorchStreamWriter")
 """What torch's and safetensors' writers say of it; torch's zip writer knows only that less was written than it gave."""
@@ -51,6 +54,9 @@ class TrialProgress:
     rungs: tuple[RungRecord, ...] = ()
     tag: str = ""
     """Name of the checkpoint's folder."""
+    loss_sum: float = 0.0
+    learned: int = 0
+    """Response tokens since the last rung, and their losses added up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +285,26 @@ def _check_adapter_is_real(model: Any) -> None:
         )
 
 
+class _AwayError(TrainError):
+    """The store refused a write, and not since it is full: it may take the next one."""
+
+
+def patiently(write: Callable[[], None]) -> None:
+    """Runs what all workers write together; where the store refuses it, again, after pauses that are the same on all of them.
+
+    Raises:
+        TrainError: the disk is full, or the store has refused for `RETRY_PAUSES_S` in all.
+    """
+    for pause in RETRY_PAUSES_S:
+        try:
+            return write()
+        except _AwayError as error:
+            if workers.rank() == 0:
+                logger.warning("%s; trying again in %.0f s", error, pause)
+            time.sleep(pause)
+    return write()
+
+
 def on_first_worker(write: Callable[[], Any], where: Path) -> None:
     """Runs `write` on worker 0 while the others wait.
 
@@ -304,7 +330,7 @@ def _problem_of(write: Callable[[], Any]) -> str:
 
 def _full_disk(number: int | None, text: str) -> str:
     full = number in FULL_DISK or any(reason in text for reason in FULL_DISK_IN_WORDS)
-    return f"the disk is full ({text}); free space there, or give a --run-dir on another disk" if full else ""
+    return f"{DISK_IS_FULL} ({text}); free space there, or give a --run-dir on another disk" if full else ""
 
 
 def _leave_together(problem: str, where: Path) -> None:
@@ -315,4 +341,5 @@ def _leave_together(problem: str, where: Path) -> None:
     """
     for rank, found in enumerate(workers.gather_objects(problem)):
         if found:
-            raise TrainError(f"{where}: cannot be written by worker {rank}: {found}")
+            kind = TrainError if found.startswith(DISK_IS_FULL) else _AwayError
+            raise kind(f"{where}: cannot be written by worker {rank}: {found}")

@@ -9,7 +9,8 @@ actor that both sides reach:
 In stock Ray every trial starts a worker group, imports torch, loads the base model and sets DeepSpeed up. A lane does
 that once: `reuse_actors` hands the next trial to `reset_config`, and the resident workers swap adapter and optimiser. A
 worker that dies is started again by Ray Train and asks the channel what it was doing; the trial goes on from its last
-checkpoint. A lane whose own process dies takes its workers with it, and the warden gives their resources back.
+checkpoint. Workers that are told of their machine's end save the trial as it is and leave; others go on elsewhere. A lane
+whose own process dies takes its workers with it, and the warden gives their resources back.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ import ray
 from ray import train as ray_train
 from ray import tune
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.execution.context import get_train_context
 from ray.util import get_current_placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.errors import MixwrightError, OutOfMemoryError
-from mixwright.records import RungRecord, to_json, write_text
+from mixwright.records import RungRecord, patiently, to_json, write_text
 from mixwright.search_config import OBJECTIVES, SCALAR
 from mixwright.train import workers
+from mixwright.train.loop import NodeLeavingError
 from mixwright.train.reporter import BASE_FILE
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
@@ -135,6 +138,11 @@ class Channel:
                 self._answer = answer
                 self._changed.notify_all()
 
+    async def leave(self) -> None:
+        """Notes that the workers end on purpose, and that others go on with what is open: no loss of the trial's."""
+        async with self._changed:
+            self._workers_leave = True
+
     async def outlive(self) -> None:
         """Never returns: whoever waits for it hears of the end of this process, and with it of the lane's."""
         await asyncio.Event().wait()
@@ -161,6 +169,10 @@ class Warden:
         watch = asyncio.create_task(_remove_after(channel, group))
         self._watches[watch] = group
         watch.add_done_callback(self._watches.pop)
+
+    async def groups(self) -> set[str]:
+        """Ids of the placement groups that lanes have had; some may be gone."""
+        return {group.id.hex() for group in self._watches.values()}
 
     async def close(self) -> None:
         """Removes all placement groups that are left."""
@@ -192,7 +204,7 @@ def _serve(channel: Any, setup_ref: Any, warden: Any) -> None:
     if rank == 0:
         ray.get(warden.watch.remote(channel, group))
     done = ray.get(channel.joined.remote(group.id.hex()))
-    resident = Resident(ray.get(setup_ref), device=str(ray_train.torch.get_device()))
+    resident = Resident(ray.get(setup_ref), device=str(ray_train.torch.get_device()), notice=_noticed)
     while True:
         number, assignment = ray.get(channel.next.remote(done))
         if assignment is None:
@@ -203,10 +215,21 @@ def _serve(channel: Any, setup_ref: Any, warden: Any) -> None:
             # The other workers wait in a collective that this one will never join.
             ray.get(channel.answer.remote(number, Answer(cause=str(error)), workers_leave=True))
             raise
+        except NodeLeavingError:
+            ray.get(channel.leave.remote())
+            raise
         if rank == 0:
             ray.get(channel.answer.remote(number, answer))
         resident.rest()
         done = number
+
+
+def _noticed() -> bool:
+    """Whether Ray Train has told this worker that a machine of its group is about to go, as a cloud says of its spot machines.
+
+    Ray's public call for it is a meeting of all workers, which would cost each step a message more.
+    """
+    return get_train_context().preemption_context.preemption_info is not None
 
 
 def _answer(resident: Resident, assignment: Assignment) -> Answer:
@@ -259,7 +282,8 @@ class Lane(tune.Trainable):
             base = self._ask(Assignment(trial_id="", config=self._trial_config, rung=0))
             if base.result is None:
                 return self._ended(base)
-            write_text(self._setup.run_dir / BASE_FILE, json.dumps(to_json(base.result), indent=2))
+            path, text = self._setup.run_dir / BASE_FILE, json.dumps(to_json(base.result), indent=2)
+            patiently(lambda: write_text(path, text), path)
             self._evaluate_base = False
         answer = self._ask(Assignment(trial_id=self._trial_key, config=self._trial_config, rung=self._rung))
         if not isinstance(answer.result, RungRecord):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +28,10 @@ from mixwright.train.packing import pack
 from mixwright.train.reporter import Meter, Rates, Reporter, StepReport
 
 
+class NodeLeavingError(Exception):
+    """A worker's machine is about to go; raised on all workers after the same step, with the trial as it is then."""
+
+
 @dataclass
 class Trial:
     """A trial that is resident on this worker; `progress` moves, the rest stays."""
@@ -42,6 +46,8 @@ class Trial:
     device: str
     reporter: Reporter
     meter: Meter
+    notice: Callable[[], bool] = lambda: False
+    """Whether this worker has been told that its machine is about to go."""
 
     @property
     def global_batch(self) -> int:
@@ -88,10 +94,11 @@ def train_until(trial: Trial, last_step: int) -> float:
     """Trains up to `last_step` optimiser steps in all.
 
     Returns:
-        The mean response loss over the tokens learned in this call, nats a token; NaN where no step was left to take.
+        The mean response loss over the tokens learned since the last rung, nats a token; NaN where there were none.
 
     Raises:
         TrainError: the loss is not a finite number, or a step had nothing to learn.
+        NodeLeavingError: a worker has been told that its machine is about to go.
     """
     causal = causal_lm(trial.model)
     with packed_rows_seen_by(causal):
@@ -102,7 +109,6 @@ def _take_steps(trial: Trial, last_step: int) -> float:
     import torch
 
     world, rank = workers.world_size(), workers.rank()
-    loss_sum, learned_tokens = 0.0, 0
     trial.engine.train()
     for step in range(trial.progress.step, last_step):
         started = time.perf_counter()
@@ -125,12 +131,12 @@ def _take_steps(trial: Trial, last_step: int) -> float:
             computed += len(packed.token_ids_N) if own else 0
         trial.engine.step()
 
-        step_loss, computed_tokens = workers.sums_over_workers([float(own_loss), computed], trial.device)
+        own_numbers = [float(own_loss), computed, float(trial.notice())]
+        step_loss, computed_tokens, notices = workers.sums_over_workers(own_numbers, trial.device)
         if not math.isfinite(step_loss):
             raise TrainError(
                 f"the loss is {step_loss / learned} at step {step + 1}; lower train.learning_rate or use precision: fp32"
             )
-        loss_sum, learned_tokens = loss_sum + step_loss, learned_tokens + learned
         seconds = time.perf_counter() - started
         trial.progress = replace(
             trial.progress,
@@ -138,6 +144,8 @@ def _take_steps(trial: Trial, last_step: int) -> float:
             examples=positions.stop,
             tokens=trial.progress.tokens + sum(lengths),
             seconds=trial.progress.seconds + seconds,
+            loss_sum=trial.progress.loss_sum + step_loss,
+            learned=trial.progress.learned + learned,
         )
         if rank == 0:
             steps_left = trial.total_steps - trial.progress.step
@@ -145,7 +153,9 @@ def _take_steps(trial: Trial, last_step: int) -> float:
                 lengths=lengths, computed=computed_tokens, learned=learned, seconds=seconds, steps_left=steps_left
             )
             _report_step(trial, rates, step_loss / learned, learning_rate, seconds)
-    return loss_sum / learned_tokens if learned_tokens else math.nan
+        if notices:
+            raise NodeLeavingError(f"told after step {trial.progress.step} that a machine is about to go")
+    return trial.progress.loss_sum / trial.progress.learned if trial.progress.learned else math.nan
 
 
 def _report_step(trial: Trial, rates: Rates, loss: float, learning_rate: float, seconds: float) -> None:

@@ -24,12 +24,13 @@ from mixwright import models
 from mixwright.config import ModelConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.data.tokens import RowName, TokenTable, token_table
-from mixwright.errors import MixwrightError, OutOfMemoryError
+from mixwright.errors import MixwrightError, OutOfMemoryError, TrainError
 from mixwright.mixture import Mixture, RankedPools
 from mixwright.records import Objectives, RungRecord, write_text
 from mixwright.scenarios import Scenario
 from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
+from mixwright.train.checkpoint import patiently
 from mixwright.train.choices import Choices
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
@@ -111,13 +112,21 @@ class Assignment:
 class Resident:
     """One worker's warm state."""
 
-    def __init__(self, setup: Setup, device: str, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, setup: Setup, device: str, reporter: Reporter | None = None, notice: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Loads the base model.
+
+        Args:
+            notice: whether this worker has been told that its machine is about to go.
+        """
         import torch
 
         hardware.keep_freed_memory()
         self.setup = setup
         self.device = device
         self.reporter = reporter or FolderReporter(setup.run_dir)
+        self._notice = notice
         self._dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
         self._load_base(setup.config.model)
         self.trial: loop.Trial | None = None
@@ -169,6 +178,7 @@ class Resident:
         Raises:
             MixwrightError: the trial cannot go on. The worker itself stays fit for the next assignment.
             OutOfMemoryError: likewise, but other workers may be waiting for this one; only a worker that is alone stays fit.
+            NodeLeavingError: a worker's machine is about to go; the trial has been saved as far as it had come.
         """
         if not self._is_here(assignment):
             self.first_step_at = None
@@ -232,7 +242,11 @@ class Resident:
 
     def _reach_rung(self, trial: loop.Trial, rung: int) -> RungRecord:
         fractions = trial.config.search.scheduler.rungs
-        train_loss = loop.train_until(trial, max(1, math.ceil(fractions[rung] * trial.total_steps)))
+        try:
+            train_loss = loop.train_until(trial, max(1, math.ceil(fractions[rung] * trial.total_steps)))
+        except loop.NodeLeavingError:
+            _save_before_leaving(trial)
+            raise
         started = time.perf_counter()
         evaluation = self.evaluate(trial.model, trial.config)
         progress = replace(trial.progress, seconds=trial.progress.seconds + time.perf_counter() - started)
@@ -246,13 +260,15 @@ class Resident:
             seconds=progress.seconds,
             standard_errors=evaluation.standard_errors,
         )
-        progress = replace(progress, rungs=(*progress.rungs, record), tag=f"rung-{rung}-step-{progress.step}")
+        progress = replace(
+            progress, rungs=(*progress.rungs, record), tag=f"rung-{rung}-step-{progress.step}", loss_sum=0.0, learned=0
+        )
         if rung == len(fractions) - 1:
-            gathered = loop.whole_parameters(trial.engine, trial.model, trial.config.train.zero_stage)
-            checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered)
+            gathered = functools.partial(loop.whole_parameters, trial.engine, trial.model, trial.config.train.zero_stage)
+            patiently(lambda: checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered()))
             rows = json.dumps(evaluation.row_influences)
-            checkpoint.on_first_worker(lambda: write_text(trial.folder / ROWS_FILE, rows), trial.folder)
-        checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress)
+            patiently(lambda: checkpoint.on_first_worker(lambda: write_text(trial.folder / ROWS_FILE, rows), trial.folder))
+        patiently(lambda: checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress))
         trial.progress = progress
         return record
 
@@ -285,7 +301,7 @@ class Resident:
             rows = {name: getattr(mixture, name) for name in ("counts", "distinct", "noised", "filtered")}
             write_text(folder / MIXTURE_FILE, json.dumps(rows))
 
-        checkpoint.on_first_worker(prepare_folder, folder)
+        patiently(lambda: checkpoint.on_first_worker(prepare_folder, folder))
         self._note_first_step(engine)
         self.trial = loop.Trial(
             config=config,
@@ -297,6 +313,7 @@ class Resident:
             device=self.device,
             reporter=self.reporter,
             meter=Meter(model_flops(self.model), self.setup.peak_flops, self.device),
+            notice=self._notice,
         )
         logger.info(
             "%s entered the warm workers in %.2f s at step %d", assignment.trial_id, time.perf_counter() - started, progress.step
@@ -380,6 +397,17 @@ class Resident:
 
 
 ADAPTER = "trial"
+
+
+def _save_before_leaving(trial: loop.Trial) -> None:
+    """A checkpoint between two rungs: other workers go on from it, and where it cannot be written, from the one before."""
+    progress = replace(trial.progress, tag=f"notice-step-{trial.progress.step}")
+    try:
+        checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress)
+    except TrainError as error:
+        logger.warning("%s: not saved before its machine goes: %s", progress.trial_id, error)
+    else:
+        logger.info("%s: saved at step %d, since a machine is about to go", progress.trial_id, progress.step)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
