@@ -1,9 +1,13 @@
-"""A Ray head with a job server, on ports of its own: another Ray on this machine has the usual ones."""
+"""A Ray head with a job server, with ports and a folder of its own: another Ray on this machine has the usual ones.
+
+In Ray's usual folder the last Ray that was started says where it is, and a job of ours would run there.
+"""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,8 +23,9 @@ def head(ray: Path, environment: Mapping[str, str], log: Path, *, cpus: int = 1)
     names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port", "metrics-export-port")
     options = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
     options += [f"--num-cpus={cpus}", "--min-worker-port=0", "--max-worker-port=0", "--dashboard-host=127.0.0.1"]
-    with log.open("w") as output:
-        command = [str(ray), "start", "--head", "--block", *options]
+    # Sockets below it have names of at most 107 characters, which pytest's own folders are too long for.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own, log.open("w") as output:
+        command = [str(ray), "start", "--head", "--block", f"--temp-dir={own}", *options]
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             yield f"http://127.0.0.1:{ports[1]}"

@@ -34,7 +34,7 @@ class Submitter:
         """As README says it; returns when the job has ended, with its log."""
         call = [str(self.ray), "job", "submit", "--address", self.url, "--runtime-env", "runtime_env.yaml", "--", *command]
         variables = {**self.environment, **more}
-        return subprocess.run(call, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=500)
+        return subprocess.run(call, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=900)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class Cluster:
 
     def submit(self, *command: str) -> subprocess.CompletedProcess[str]:
         """As docs/cluster.md says it; returns when the job has ended, with its log."""
-        return self.ray("job", "submit", "--address", URL, "--runtime-env", "runtime_env.yaml", "--", *command, timeout_s=600)
+        return self.ray("job", "submit", "--address", URL, "--runtime-env", "runtime_env.yaml", "--", *command, timeout_s=900)
 
     def ray_processes(self) -> list[str]:
         """`machine: command line`, of all machines."""
