@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 from ray.job_submission import JobStatus, JobSubmissionClient
+from tests.cluster.job_server import head
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -33,28 +31,9 @@ time.sleep(300)
 
 @pytest.fixture
 def job_server(tmp_path: Path) -> Iterator[str]:
-    """Of a head with ports of its own: another Ray on this machine has the usual ones."""
-    ports = free_ports(5)
-    names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port", "metrics-export-port")
-    options = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
-    options += ["--num-cpus=1", "--min-worker-port=0", "--max-worker-port=0", "--dashboard-host=127.0.0.1"]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    program = str(Path(sys.executable).with_name("ray"))
-    with (tmp_path / "head.log").open("w") as log:
-        head = subprocess.Popen([program, "start", "--head", "--block", *options], env=environment, stdout=log, stderr=log)
-        try:
-            yield f"http://127.0.0.1:{ports[1]}"
-        finally:
-            head.terminate()
-            head.wait(timeout=60)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    with head(Path(sys.executable).with_name("ray"), environment, tmp_path / "head.log") as url:
+        yield url
 
 
 def test_a_job_that_takes_longer_than_rays_own_patience_ends_by_itself(
