@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One host with a network, processes, a disk and a home of its own, and sshd. `hosts.py` starts it as the first process of new
-# namespaces; it ends with that process. Nothing that a host does reaches the machine below but what lies in its home and in /shared.
+# namespaces; it ends with that process. What a host writes stays in memory, but for its home, /shared and VISIBLE.
 #
 # usage: host.sh NAME ADDRESS GATEWAY FOLDER VISIBLE...
 #   FOLDER holds homes/NAME, shared/, key.pub, and an empty disks/NAME; VISIBLE are folders of the machine that the host needs too.
@@ -11,7 +11,7 @@ user=mixwright
 disk=$folder/disks/$name
 root=$disk/root
 
-# The machine's disk, read only for the machine's sake: what the host writes is in memory, above it.
+# The machine's disk below, and above it, in memory, what the host writes.
 mount -t tmpfs "disk-$name" "$disk"
 mkdir "$disk/upper" "$disk/work" "$root"
 mount -t overlay "root-$name" -o "lowerdir=/,upperdir=$disk/upper,workdir=$disk/work" "$root"
