@@ -27,7 +27,7 @@ import random
 from bisect import bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple, get_args
 
 Scores = Callable[[int, int], float]
@@ -130,9 +130,11 @@ def simulate(work: Work, costs: Costs, fleet: Fleet, scores: Scores) -> Outcome:
     return _Run(work, costs, fleet, scores).outcome()
 
 
+@cache
 def made_up_scores(seed: int, *, noise: float = 0.5) -> Scores:
     """Trials that differ by one standard deviation, seen at each rung with noise of its own; no sampler makes later ones better."""
 
+    @cache
     def score(trial: int, rung: int) -> float:
         return random.Random(f"{seed}:{trial}").gauss(0, 1) + random.Random(f"{seed}:{trial}:{rung}").gauss(0, noise)
 
@@ -319,7 +321,7 @@ class _Run:
     def _jitter(self, stretch: _Stretch) -> float:
         if not self._fleet.jitter:
             return 1.0
-        return math.exp(random.Random(f"{self._fleet.seed}:jitter:{stretch}").gauss(0, self._fleet.jitter))
+        return math.exp(self._fleet.jitter * _ordinary(self._fleet.seed, stretch))
 
     def _save(self, lane: _Lane, stretch: _Stretch, now: float) -> None:
         """The checkpoint, without which the stretch would have to be run again."""
@@ -380,6 +382,12 @@ class _Run:
             self._end(lane, now)
         else:
             self._train(lane, stretch, now)
+
+
+@cache
+def _ordinary(seed: int, stretch: _Stretch) -> float:
+    """A normal draw that hangs on the stretch alone, so that fleets are compared with the same luck."""
+    return random.Random(f"{seed}:jitter:{stretch.trial}:{stretch.rung}").gauss(0, 1)
 
 
 def _nodes_of(lane: int, nodes: list[Node], fleet: Fleet) -> list[Node]:
