@@ -73,7 +73,7 @@ class Size:
 
 
 FULL = Size(trials_a_lane=10, trial_s=6.0)
-QUICK = Size(trials_a_lane=3, trial_s=2.0)
+QUICK = Size(trials_a_lane=4, trial_s=2.0)
 
 
 class Gate:

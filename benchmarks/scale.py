@@ -133,14 +133,14 @@ def costs_of(model: Model, assumed: Assumed, measured: Mapping[str, Any], *, ful
     config = SweepConfig(name="scale")
     parameters = model.sizes.parameters if full else trainable_parameters(config, model.sizes, rank=16)
     rates = checkpoint_rates(measured)
-    saved = parameters * rates.bytes_each + (2 * model.sizes.output if model.tied and not full else 0)
+    saved = saved_bytes(model, parameters, rates, full=full)
     return Costs(
         start_s=fitted(measured).start_s,
         load_gib=model.sizes.parameters * 2 / GIB,
         base_evaluation_s=assumed.evaluation_s,
         switch_s=fitted(measured).switch_s,
         evaluation_s=assumed.evaluation_s,
-        checkpoint_s=saved / rates.bytes_each * rates.seconds_each,
+        checkpoint_s=saved * rates.seconds_a_byte,
         checkpoint_gib=saved / GIB,
         suggest_s=measured["driver"]["suggest_s"],
         result_s=measured["driver"]["result_s"],
@@ -151,21 +151,23 @@ def costs_of(model: Model, assumed: Assumed, measured: Mapping[str, Any], *, ful
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What a checkpoint takes, by a line through those that were written."""
+    """What a checkpoint takes."""
 
     bytes_each: float
     """A tuned parameter: its weight, fp32 master and two moments."""
-    seconds_each: float
-    frozen_bytes: float
-    """Whatever the adapter's size: where the output matrix is the embedding once more, DeepSpeed saves it with what is tuned."""
+    seconds_a_byte: float
 
 
 def checkpoint_rates(measured: Mapping[str, Any]) -> Rates:
-    written = measured["checkpoint"]["checkpoints"]
-    parameters = [found["parameters"] for found in written]
-    size = statistics.linear_regression(parameters, [found["bytes"] for found in written])
-    seconds = statistics.linear_regression(parameters, [found["seconds"] for found in written])
-    return Rates(bytes_each=size.slope, seconds_each=seconds.slope, frozen_bytes=size.intercept)
+    """By the largest that was written, of the embedded model; what it holds beside what is tuned is said at `saved_bytes`."""
+    largest = max(measured["checkpoint"]["checkpoints"], key=lambda found: found["parameters"])
+    tuned = largest["bytes"] - 2 * MODELS["135M"].sizes.output
+    return Rates(bytes_each=tuned / largest["parameters"], seconds_a_byte=largest["seconds"] / largest["bytes"])
+
+
+def saved_bytes(model: Model, parameters: int, rates: Rates, *, full: bool) -> float:
+    """Of a checkpoint. Where the output matrix is the embedding once more, DeepSpeed saves it too, under its second name."""
+    return parameters * rates.bytes_each + (2 * model.sizes.output if model.tied and not full else 0)
 
 
 def fleet_of(gpus: int, model: Model, assumed: Assumed, seed: int, **trouble: float) -> Fleet:
@@ -336,30 +338,23 @@ def scores_of(run: Mapping[str, Any]) -> Scores:
     return score
 
 
-def slept_s(measured: Mapping[str, Any], lanes: int) -> float:
-    """From the moment when all lanes were up to the end of the last sleeping trial; the median over rounds."""
-    rows = measured["nodes"]["rows"]
-    found = [float(row["seconds"]) for row in rows if (row["what"], row["side"]) == (f"{lanes} lanes up", "mixwright")]
-    return statistics.median(found)
-
-
 def node_costs(measured: Mapping[str, Any]) -> Costs:
     """Of a trial that sleeps: what it cost on one lane beside its sleep, of which the driver's part is known."""
-    figures, driver = measured["nodes"]["figures"], measured["driver"]
-    beside = slept_s(measured, 1) / figures["trials_a_lane"] - figures["trial_seconds"]
+    nodes, driver = measured["nodes"], measured["driver"]
+    beside = nodes["lanes"]["1"]["seconds"] / nodes["trials_a_lane"] - nodes["trial_s"]
     switch_s = max(0.0, beside - driver["suggest_s"] - 2 * driver["result_s"])
     return Costs(switch_s=switch_s, suggest_s=driver["suggest_s"], result_s=driver["result_s"])
 
 
 def node_checks(measured: Mapping[str, Any]) -> list[Check]:
-    """Trials that sleep, on 2 and 4 nodes by the costs on one."""
-    figures, checks = measured["nodes"]["figures"], []
-    trials = int(figures["trials_a_lane"])
+    """Trials that sleep, on 2 and 4 nodes by the costs on one; from the moment when all lanes are up."""
+    nodes, checks = measured["nodes"], []
+    trials = nodes["trials_a_lane"]
     for lanes in (2, 4):
-        work = Work(trials=lanes * trials, trial_s=figures["trial_seconds"], rungs=(0.5, 1.0), reduction_factor=None)
+        work = Work(trials=lanes * trials, trial_s=nodes["trial_s"], rungs=(0.5, 1.0), reduction_factor=None)
         outcome = simulate(work, node_costs(measured), Fleet(lanes=lanes, gpus_a_node=1), lambda trial, rung: 0.0)
-        what = f"{lanes} lanes of {trials} sleeping trials"
-        checks.append(Check(what=what, measured_s=slept_s(measured, lanes), predicted_s=outcome.wall_s))
+        what = f"{lanes} lanes, each {trials} trials that sleep {nodes['trial_s']:g} s"
+        checks.append(Check(what=what, measured_s=nodes["lanes"][str(lanes)]["seconds"], predicted_s=outcome.wall_s))
     return checks
 
 
@@ -395,7 +390,7 @@ def measured_inputs() -> Table:
         "the driver, a suggestion": (f"{1000 * measured['driver']['suggest_s']:.0f} ms", "driver"),
         "the driver, a rung's result": (f"{1000 * measured['driver']['result_s']:.0f} ms", "driver"),
         "checkpoint, bytes a tuned parameter": (f"{rates.bytes_each:.1f}", "checkpoint"),
-        "checkpoint, write with digests": (f"{rates.bytes_each / rates.seconds_each / GIB:.2f} GiB/s", "checkpoint"),
+        "checkpoint, write with digests": (f"{1 / rates.seconds_a_byte / GIB:.2f} GiB/s", "checkpoint"),
         "a lost node, until the trial's next step on another": (f"{measured['loss']['until_first_step_s']:.1f} s", "loss"),
         "embedded model on one core: training": (f"{trial['tokens_per_second']:.0f} tokens/s", "trial"),
         f"the same: evaluation and checkpoint of a rung, {trial['dev_rows']} dev rows a task": (

@@ -8,7 +8,7 @@ driver       What the driver takes for a suggestion and for a result: from `sear
 checkpoint   Bytes and seconds of a checkpoint, by the parameters of the adapter, on the embedded model.
 trial        The embedded model on one process of this machine: tokens a second, an evaluation, a switch.
 lanes        Sweeps of `lanes.py`'s tiny model: one to set the model by, others to predict.
-nodes        Sweeps of trials that sleep: `cluster_scale.py`'s rows.
+nodes        Sweeps of trials that sleep: those of `cluster_scale.py`.
 loss         A node that is lost under a trial, on a cluster of three Ray nodes: until the trial trains again on another.
 
 Wall times want a machine that does nothing else; the load before each part stands beside it.
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import cluster_scale
 import lanes
 import ray
 from common import ROOT, load, timed
@@ -58,7 +59,7 @@ from mixwright.train.resident import Assignment, Resident, Setup
 from mixwright.train.sizes import model_sizes, trainable_parameters
 
 INPUTS = Path(__file__).with_name("scale_inputs.json")
-RANKS = (8, 64, 256)
+RANKS = (8, 64)
 LOST_NODE_RUNGS = (0.05, 0.1, 1.0)
 
 
@@ -69,7 +70,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    ray.cloudpickle.register_pickle_by_value(lanes)  # workers need not find it
+    for module in (lanes, cluster_scale):
+        ray.cloudpickle.register_pickle_by_value(module)  # workers need not find it
     for name in options.parts or PARTS:
         before = load()
         with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
@@ -203,8 +205,23 @@ def trials_of(result: SearchResult) -> list[dict[str, Any]]:
 
 
 def sleeping(folder: Path, quick: bool) -> dict[str, Any]:
-    printed = benchmark("cluster_scale", "--rounds", "3", *(["--quick"] if quick else []))
-    return {"figures": printed["figures"], "rows": printed["rows"]}
+    """Our side of `cluster_scale.py`, three times on each number of nodes; the median."""
+    size, found, there = cluster_scale.QUICK if quick else cluster_scale.FULL, {}, 0
+    with cluster_scale.nodes() as cluster:
+        for count in cluster_scale.LANES:
+            for _ in range(count - there):
+                cluster.add_node(num_cpus=1, resources={cluster_scale.SEAT: 1})
+            there = count
+            cluster.wait_for_nodes()
+            rows = [slept(Path(tempfile.mkdtemp(dir=folder)), count, size) for _ in range(3)]
+            found[str(count)] = {"seconds": statistics.median(rows), "rows": rows}
+    return {"trials_a_lane": size.trials_a_lane, "trial_s": size.trial_s, "lanes": found}
+
+
+def slept(folder: Path, count: int, size: cluster_scale.Size) -> float:
+    """From the moment when all lanes were up to the end of the last trial."""
+    gate = cluster_scale.Gate(folder / "up", count)
+    return cluster_scale.ours(folder, gate, count, size).last_at - gate.opened_at()
 
 
 def loss(folder: Path, quick: bool) -> dict[str, Any]:
