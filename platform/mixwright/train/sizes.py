@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mixwright import models
 from mixwright.config import SweepConfig, ends
@@ -39,7 +40,11 @@ def model_sizes(config: SweepConfig) -> ModelSizes:
     """Counts from the model's config.json; a hub id is asked for that file alone."""
     from transformers import AutoConfig
 
-    settings = AutoConfig.from_pretrained(models.base_folder(config.model), revision=config.model.revision)
+    return sizes_of(AutoConfig.from_pretrained(models.base_folder(config.model), revision=config.model.revision))
+
+
+def sizes_of(settings: Any) -> ModelSizes:
+    """Counts from what a config.json says, under the names that it has there."""
     hidden, inner, layers = settings.hidden_size, settings.intermediate_size, settings.num_hidden_layers
     heads, groups = settings.num_attention_heads, settings.num_key_value_heads
     head_width = getattr(settings, "head_dim", None) or hidden // heads
