@@ -164,4 +164,4 @@ def test_ray_down_ends_ray_on_every_machine(cluster: Cluster) -> None:
     assert {line.split(":")[0] for line in cluster.ray_processes()} == set(MACHINES)
     said = cluster.ray("down", "--yes", FILE)
     assert said.returncode == 0, said.stdout[-3000:]
-    wait_for(lambda: not cluster.ray_processes(), lambda: "\n".join(line[:200] for line in cluster.ray_processes()), timeout_s=180)
+    wait_for(lambda: not cluster.ray_processes(), lambda: "\n".join(line[:200] for line in cluster.ray_processes()), timeout_s=300)
