@@ -45,6 +45,7 @@ from mixwright.evaluate.tables import seen_and_unseen_lines, table_lines
 from mixwright.records import GENERIC, Split, to_json, write_jsonl, write_text
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search.progress import Stage
+from mixwright.store import remote
 
 
 def main() -> int:
@@ -116,7 +117,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", default="all", metavar="A,B", help="tasks, or `all` (default)")
     parser.add_argument("--split", choices=("dev", "test"), default="test", help="rows to ask (default %(default)s)")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for scores-SPLIT.json, predictions/ and answers/"
+        "--out",
+        type=remote.local_path,
+        required=True,
+        metavar="DIR",
+        help="folder for scores-SPLIT.json, predictions/ and answers/",
     )
     parser.add_argument("--rows-only", action="store_true", help="write rows-SPLIT.jsonl for other evaluators and ask nothing")
     parser.add_argument("--rows", type=int, metavar="N", help="rows a task (default: as the configuration says)")
@@ -124,7 +129,9 @@ def _arguments() -> argparse.Namespace:
         "--decoding", metavar="TEXT", help="greedy, num_beams=4 or temperature=0.7,top_p=0.9 (default: as the configuration says)"
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--run-dir", type=Path, metavar="DIR", help="rows of this run (default: of the run that is served)")
+    source.add_argument(
+        "--run-dir", metavar="DIR", help="rows of this run, a folder or an address: s3://... (default: of the run that is served)"
+    )
     source.add_argument("--space", type=Path, metavar="SPACE.yaml", help="rows of this search space")
     _add_outside_arguments(parser.add_argument_group("an OpenAI-compatible endpoint"))
     arguments = parser.parse_args()
@@ -160,11 +167,11 @@ def _space(arguments: argparse.Namespace, client: EndpointClient) -> Path:
     if arguments.space:
         return Path(arguments.space)
     if arguments.run_dir:
-        return Path(arguments.run_dir) / "config.yaml"
+        return remote.run_folder(arguments.run_dir) / "config.yaml"
     if not arguments.adapter:
         raise ConfigError("without --adapter no endpoint says which rows; name the data with --run-dir or --space")
     served = client.health()["run_dir"]
-    if not served or not (path := Path(served) / "config.yaml").exists():
+    if not served or not (path := remote.run_folder(served) / "config.yaml").exists():
         where = f"{served}, which is not on this machine" if served else "no run"
         raise ServeError(f"{client.url}: serves {where}; name the data with --run-dir or --space")
     return path

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Say whether this machine, a cluster and a space are fit for a sweep.")
     parser.add_argument("--space", type=Path, metavar="SPACE.yaml", help="look at its model, data, port and cluster too")
-    parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME)")
+    parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, or its address: s3://... (default: runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument("--no-ray", action="store_true", help="leave Ray out; where none is named, a local one is started")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -70,6 +70,7 @@ def of_a_space(
     from mixwright.config import SweepConfig, load_config
     from mixwright.doctor import cluster, space
     from mixwright.scenarios import load_scenario
+    from mixwright.store import remote
 
     config = SweepConfig(name="doctor")
     if arguments.space:
@@ -78,7 +79,8 @@ def of_a_space(
         if loaded[-1].status == "fail":
             return
         config = load_config(arguments.space, arguments.set)
-    run_dir = arguments.run_dir or Path("runs") / config.name
+    place = arguments.run_dir or Path("runs") / config.name
+    run_dir = remote.mirror(place).local if remote.is_address(place) else Path(place)
     wanted = 0 if config.cluster.address or config.cluster.gpus_per_worker == "auto" else config.cluster.gpus_each
     yield "gpus", lambda: machine.gpus_here(described, wanted)
     yield "model", lambda: space.model(config.model)
@@ -86,7 +88,7 @@ def of_a_space(
         yield "data", lambda: space.data(config, load_scenario(config.scenario).with_unseen(config.unseen))
     yield "port", lambda: port(config)
     yield "disk", lambda: machine.disks(run_dir)
-    yield "store", lambda: machine.store(run_dir)
+    yield "store", lambda: machine.address(place) if remote.is_address(place) else machine.store(run_dir)
     if not arguments.no_ray:
         yield "ray", lambda: cluster.ray_cluster(config.cluster, run_dir)
 

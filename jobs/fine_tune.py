@@ -20,10 +20,11 @@ from mixwright import models
 from mixwright.config import SweepConfig, load_config
 from mixwright.data.prepare import PreparedData, prepare, tokenize
 from mixwright.errors import USER_ERROR_EXIT_CODE, ConfigError, MixwrightError, RunError, did_you_mean, run_job
-from mixwright.records import RungRecord, TrialRecord, from_json, to_json, write_text
+from mixwright.records import RungRecord, TrialRecord, from_json
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.search.evaluator import DevEvaluator
 from mixwright.settings import read_value
+from mixwright.store import remote
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, open_run
 from mixwright.train import process, workers
 from mixwright.train.choices import choose, rough_tokens
@@ -40,7 +41,7 @@ ADAPTER = "best"
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fine-tune one point of a search space, without Ray.")
     parser.add_argument("space", type=Path, metavar="SPACE.yaml", help="the search space; see search_spaces/")
-    parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME-point)")
+    parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, or its address: s3://... (default: runs/NAME-point)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument(
         "--point", action="append", default=[], metavar="KEY=VALUE", help="the value of a searched key; may be repeated"
@@ -81,13 +82,13 @@ def at_point(config: SweepConfig, values: Sequence[str]) -> SweepConfig:
     return config.with_values(point, check_search=False)
 
 
-def fine_tune(config: SweepConfig, device: str, run_dir: Path | None, *, resume: bool) -> None:
+def fine_tune(config: SweepConfig, device: str, run_dir: str | Path | None, *, resume: bool) -> None:
     """All of it, on every worker; a run that is complete does nothing and says so."""
     config = process.as_started(config, device)
-    path = run_dir or Path("runs") / f"{config.name}-point"
+    path = process.on_every(lambda: remote.run_folder(run_dir or Path("runs") / f"{config.name}-point"))
     run = _open(path, config, resume=resume)
     if run.trials():
-        logger.info("%s holds this run, complete; nothing to do", path)
+        logger.info("%s holds this run, complete; nothing to do", remote.shown(path))
         return
     scenario = load_scenario(config.scenario).with_unseen(config.unseen)
     data = _prepared(config, scenario)
@@ -111,7 +112,7 @@ def _open(path: Path, config: SweepConfig, *, resume: bool) -> RunFolder:
     """The folder, opened by the first worker once all have found it fit."""
     check_run(path, config, resume=resume)
     if not resume and trial_folder(path, POINT).exists() and not RunFolder(path=path).trials():
-        raise RunError(f"{path}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
+        raise RunError(f"{remote.shown(path)}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
     workers.barrier()  # the checks read what is written next
     process.on_first(lambda: open_run(path, config, resume=resume))
     return RunFolder(path=path)
@@ -132,7 +133,7 @@ def _base(resident: Resident) -> Evaluation:
     if path.exists():
         return from_json(Evaluation, json.loads(path.read_text(encoding="utf-8")))
     base = resident.evaluate_base()
-    process.on_first(lambda: write_text(path, json.dumps(to_json(base), indent=2)))
+    process.on_first(lambda: resident.setup.keep_base(base))
     return base
 
 
@@ -159,7 +160,7 @@ def _result(base: Evaluation, tuned: RungRecord, run: RunFolder) -> str:
     start = RungRecord(
         step=0, examples=0, tokens=0, train_loss=None, objectives=base.objectives, task_scores=base.task_scores, seconds=0.0
     )
-    return "\n".join(["on dev rows:", rung_line("base", start), rung_line("tuned", tuned), f"run folder: {run.path}"])
+    return "\n".join(["on dev rows:", rung_line("base", start), rung_line("tuned", tuned), f"run folder: {remote.shown(run.path)}"])
 
 
 if __name__ == "__main__":

@@ -31,11 +31,12 @@ from mixwright.search.confirm import Judge, confirm, confirmed
 from mixwright.search.edit_pool import parallel_edits
 from mixwright.search.finish import BEST, complete_record, searched_record
 from mixwright.search.objective import choose_best
-from mixwright.search.plots import write_plots
 from mixwright.search.progress import Stage
+from mixwright.search.reports import publish_predictions, write_report
 from mixwright.search.resources import check_resources, settled_here
 from mixwright.search.study import check_storage
 from mixwright.search.sweep import SearchResult, search
+from mixwright.store import remote
 from mixwright.store.runs import DATA_FILE, RunFolder, check_run, is_finished, open_run, read_result, with_saved_workers
 from mixwright.store.studies import study_place
 from mixwright.train import zero
@@ -46,7 +47,7 @@ logger = logging.getLogger("mixwright.sweep")
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Search a space, serve the best adapter, evaluate it over HTTP and report.")
     parser.add_argument("space", type=Path, metavar="SPACE.yaml", help="the search space; see search_spaces/")
-    parser.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/NAME)")
+    parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, or its address: s3://... (default: runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a dotted key; may be repeated")
     parser.add_argument("--plan", action="store_true", help="print trials, tokens, memory and time, and launch nothing")
     parser.add_argument(
@@ -64,19 +65,18 @@ def main() -> int:
     config = load_config(arguments.space, arguments.set)
     scenario = load_scenario(config.scenario).with_unseen(config.unseen)
     check_space(config, scenario)
-    run_dir = arguments.run_dir or Path("runs") / config.name
     if arguments.plan:
         print(plan.describe(plan.make(config, scenario, measured=arguments.measure)))  # noqa: T201 - the plan is the output
         return 0
+    run_dir = remote.run_folder(arguments.run_dir or Path("runs") / config.name)
     if is_finished(run_dir, config):
-        logger.info("%s holds this run, complete; nothing to do", run_dir)
+        logger.info("%s holds this run, complete; nothing to do", remote.shown(run_dir))
     else:
         run_all(config, scenario, run_dir, resume=arguments.resume, extend=arguments.extend)
     record = read_result(run_dir)
     assert record is not None
-    write_plots(run_dir)
-    path = report.build(run_dir)
-    print(f"\n{report.final_table(record)}\n\nreport: {path}")  # noqa: T201 - the table is the output
+    path = write_report(run_dir)
+    print(f"\n{report.final_table(record)}\n\nreport: {remote.shown(path)}")  # noqa: T201 - the table is the output
     return 0
 
 
@@ -122,6 +122,7 @@ def run_all(config: SweepConfig, scenario: Scenario, run_dir: Path, *, resume: b
                 started = time.monotonic()
                 with parallel_edits():
                     systems = evaluate(url, config, scenario, data, run, best.evaluation)
+                publish_predictions(run.path)
                 seconds["evaluation"] = time.monotonic() - started
             finally:
                 stop()

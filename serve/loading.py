@@ -25,6 +25,7 @@ from mixwright.prompts import Rendered
 from mixwright.records import BASE
 from mixwright.store.vllm import MAX_LORA_RANKS, vllm_fit
 from mixwright.train.precision import choose_precision
+from serve.adapters import locating
 from serve.engine import Answerer, Prompt, TokenScores
 from serve.schema import NllRow
 from serve.service import Service
@@ -105,7 +106,7 @@ def _on_our_own(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
         company_s=settings.batch_wait_s,
         watcher=watcher,
     )
-    residents = Residents(loop, endpoint.store().locate, most=settings.max_loaded_adapters)
+    residents = Residents(loop, locating(endpoint.store()), most=settings.max_loaded_adapters)
     service = Service.over(
         _answerer(engine, base.tokenizer), loop, using=residents.using, timeout_s=settings.request_timeout_s, watcher=watcher
     )
@@ -132,7 +133,7 @@ def _on_vllm(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
             **settings.vllm,
         },
     )
-    residents = Residents(engine, endpoint.store().locate, most=settings.max_loaded_adapters)
+    residents = Residents(engine, locating(endpoint.store()), most=settings.max_loaded_adapters)
 
     def never(*_: Any) -> Any:
         raise AssertionError("vLLM's losses come through its own calls")

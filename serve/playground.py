@@ -23,6 +23,7 @@ from mixwright.data.prepare import prepare
 from mixwright.errors import MixwrightError
 from mixwright.records import BASE, MetricName
 from mixwright.scenarios import Scenario
+from mixwright.store.remote import run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ def dev_texts(run_dir: str, scenario: Scenario) -> dict[str, list[str]]:
     if not run_dir:
         return {}
     try:
-        config = load_config(Path(run_dir) / "config.yaml")
+        config = load_config(run_folder(run_dir) / "config.yaml")
         dev = prepare(config.data, scenario, seed=config.search.seed).dev
     except MixwrightError as error:
         logger.warning("the playground has no samples: %s", error)

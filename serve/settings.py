@@ -12,10 +12,12 @@ from typing import Any, Literal
 from mixwright.config import MODEL_NAME, ModelConfig, ServeConfig, SweepConfig, load_config
 from mixwright.errors import ServeError
 from mixwright.generate.loading import adapter_folders
+from mixwright.models import COMPLETE
 from mixwright.scenarios import Scenario, load_scenario
 from mixwright.settings import Settings, expand_environment, validate
+from mixwright.store import remote
 from mixwright.store.runs import read_result
-from serve.adapters import AdapterStore
+from serve.adapters import AdapterStore, RemoteAdapterStore
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -24,7 +26,7 @@ class EndpointArguments(Settings):
     """The `args` of the application; a run folder gives all that is left out."""
 
     run_dir: str | None = "${MIXWRIGHT_RUN:-runs/demo}"
-    """Folder of a sweep; null serves `model` alone or with `adapters`."""
+    """Folder of a sweep, or its address (s3://...); null serves `model` alone or with `adapters`."""
     model: ModelConfig | None = None
     """Base model; None: the run's."""
     adapters: str | None = None
@@ -44,19 +46,30 @@ class Endpoint(Settings):
     adapters: dict[str, str]
     """Name -> folder, as they were when the endpoint was settled; later ones are found while it runs."""
     adapters_dir: str = ""
-    """Where adapters are looked for; empty: there are none."""
+    """Where adapters are looked for; empty: there are none, or those of a run on object storage."""
     scenario: Scenario
     serve: ServeConfig = ServeConfig()
     precision: Precision = "auto"
     run_dir: str = ""
+    """Of a run on object storage its address: every node has a working folder of its own."""
     serves_trials: bool = True
     """Adapters of the run's trials too."""
 
+    def folder(self) -> Path:
+        """Of the run, on this node.
+
+        Raises:
+            StoreError: it is on object storage that does not answer.
+        """
+        return remote.run_folder(self.run_dir)
+
     def store(self) -> AdapterStore:
         """The adapters on disk: the folder's, and those of the run's trials."""
+        if remote.is_address(self.run_dir) and not self.adapters_dir:
+            return RemoteAdapterStore(self.run_dir, serves_trials=self.serves_trials, allow_paths=self.serve.allow_adapter_paths)
         return AdapterStore(
             Path(self.adapters_dir) if self.adapters_dir else None,
-            Path(self.run_dir) / "trials" if self.run_dir and self.serves_trials else None,
+            self.folder() / "trials" if self.run_dir and self.serves_trials else None,
             allow_paths=self.serve.allow_adapter_paths,
         )
 
@@ -69,39 +82,53 @@ def resolve(arguments: dict[str, Any]) -> Endpoint:
         ConfigError: an unknown argument, or a value that breaks a rule.
     """
     args = validate(EndpointArguments, arguments, where="serve arguments")
-    run_dir = Path(expand_environment(args.run_dir)).expanduser().resolve() if args.run_dir else None
-    if run_dir is None:
+    if not args.run_dir:
         return _without_run(args)
+    place = expand_environment(args.run_dir)
+    run_dir = remote.run_folder(place) if remote.is_address(place) else Path(place).expanduser().resolve()
     config = _run_config(run_dir)
-    adapters = Path(args.adapters).expanduser().resolve() if args.adapters else run_dir / "adapters"
     scenario = load_scenario(args.scenario or config.scenario).with_unseen(None if args.scenario else config.unseen)
-    return Endpoint(
-        model=args.model or _model_of_best(run_dir, config),
-        adapters=_found_adapters(adapters),
-        adapters_dir=str(adapters),
-        scenario=scenario,
-        serve=args.serve or config.serve,
-        precision=args.precision,
-        run_dir=str(run_dir),
-        serves_trials=serves_trials(config),
+    endpoint = of_run(
+        args.serve or config.serve,
+        run_dir,
+        args.model or _model_of_best(run_dir, config),
+        scenario,
+        args.precision,
+        args.adapters,
     )
+    return endpoint.model_copy(update={"serves_trials": serves_trials(config)})
 
 
-def of_run(serve: ServeConfig, run_dir: Path, model: ModelConfig, scenario: Scenario, precision: Precision = "auto") -> Endpoint:
+def of_run(
+    serve: ServeConfig,
+    run_dir: Path,
+    model: ModelConfig,
+    scenario: Scenario,
+    precision: Precision = "auto",
+    adapters: str | None = None,
+) -> Endpoint:
     """The endpoint of a run whose configuration is at hand.
+
+    Args:
+        run_dir: on this node.
+        adapters: another folder of adapters than the run's.
 
     Raises:
         ServeError: the run holds no complete adapter.
+        StoreError: the run is on object storage that does not answer.
     """
-    adapters = run_dir.resolve() / "adapters"
+    address = remote.address_of(run_dir.resolve())
+    folder = Path(adapters).expanduser().resolve() if adapters else run_dir.resolve() / "adapters"
+    if address and not adapters:
+        _bring_adapters(folder)
     return Endpoint(
         model=model,
-        adapters=_found_adapters(adapters),
-        adapters_dir=str(adapters),
+        adapters=_found_adapters(folder),
+        adapters_dir="" if address and not adapters else str(folder),
         scenario=scenario,
         serve=serve,
         precision=precision,
-        run_dir=str(run_dir.resolve()),
+        run_dir=address or str(run_dir.resolve()),
     )
 
 
@@ -115,6 +142,14 @@ def _model_of_best(run_dir: Path, config: SweepConfig) -> ModelConfig:
     result = read_result(run_dir)
     params = result.best.get("params", {}) if result else {}
     return config.with_values({key: value for key, value in params.items() if key == MODEL_NAME}).model
+
+
+def _bring_adapters(folder: Path) -> None:
+    """The run's own adapters, few; those of trials come when they are asked for."""
+    there = remote.mirror_of(folder)
+    assert there is not None
+    for name in there.names(folder):
+        remote.fetch_folder(folder / name, COMPLETE)
 
 
 def _without_run(args: EndpointArguments) -> Endpoint:
@@ -134,12 +169,14 @@ def _run_config(run_dir: Path) -> SweepConfig:
     path = run_dir / "config.yaml"
     if not path.exists():
         way_out = "run a sweep first (make demo), or set MIXWRIGHT_RUN to the folder of one"
-        raise ServeError(f"{run_dir}: no run to serve, there is no config.yaml; {way_out}")
+        raise ServeError(f"{remote.shown(run_dir)}: no run to serve, there is no config.yaml; {way_out}")
     return load_config(path)
 
 
 def _found_adapters(folder: Path) -> dict[str, str]:
     found = adapter_folders(folder)
     if not found:
-        raise ServeError(f"{folder}: no complete adapter to serve; wait for the sweep to end, or go on with it (--resume)")
+        raise ServeError(
+            f"{remote.shown(folder)}: no complete adapter to serve; wait for the sweep to end, or go on with it (--resume)"
+        )
     return {name: str(path) for name, path in found.items()}

@@ -10,6 +10,7 @@
     │   └── OutOfMemoryError    it does not fit into a worker's memory
     ├── ScoreError      inputs a metric cannot be computed on
     ├── RunError        a run folder that holds another configuration, or nothing to resume
+    │   └── StoreError          object storage that does not answer, or refuses us
     └── ServeError      an endpoint that cannot start or does not answer
 
 A message names the thing, the rule, the value and the way out. A user's mistake raises one of these and is shown without
@@ -71,6 +72,10 @@ class ScoreError(MixwrightError):
 
 class RunError(MixwrightError):
     """A run folder cannot be used as asked."""
+
+
+class StoreError(RunError):
+    """Object storage does not answer, or refuses us; a sweep ends, and no trial is to blame."""
 
 
 class ServeError(MixwrightError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -30,7 +29,7 @@ FOLDER = "evaluations"
 
 def evaluator_of(endpoint: Endpoint, backend: Asks) -> Evaluator:
     """The evaluations of the run that an endpoint serves."""
-    run_dir = Path(endpoint.run_dir)
+    run_dir = endpoint.folder()
     planner = Planner(
         load_config(run_dir / "config.yaml"),
         endpoint.scenario,

@@ -106,6 +106,8 @@ class Lane:
     settings: SweepConfig
     run_dir: Path
     script: list[Step]
+    address: str = ""
+    """Of a run on object storage: each worker is then on a node with a disk of its own, below `run_dir`."""
 
 
 def _worker(rank: int, world_size: int, lanes: list[Lane], results: Any) -> None:
@@ -125,10 +127,18 @@ def _run(lane: Lane, rank: int) -> list[RungRecord | str]:
     import torch.distributed
 
     settings, run_dir = lane.settings, lane.run_dir
+    if lane.address:
+        os.environ["MIXWRIGHT_CACHE"] = str(run_dir / f"node-{rank}")
     precision = "bf16" if settings.train.precision == "bf16" else "fp32"
     setup = Setup(
-        config=settings, scenario=SCENARIO, data=data(), precision=precision, run_dir=run_dir, make_evaluator=_make_evaluator
-    )
+        config=settings,
+        scenario=SCENARIO,
+        data=data(),
+        precision=precision,
+        run_dir=run_dir,
+        make_evaluator=_make_evaluator,
+        address=lane.address,
+    ).here()
     logging.getLogger("mixwright").addHandler(_warnings_file(run_dir, rank))
     steps_till_notice = itertools.repeat(1)
     resident = Resident(setup, "cpu", notice=lambda: next(steps_till_notice) == 0)

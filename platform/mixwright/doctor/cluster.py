@@ -16,6 +16,7 @@ from mixwright.config import ClusterConfig
 from mixwright.doctor.machine import existing
 from mixwright.doctor.results import Check
 from mixwright.errors import HardwareError
+from mixwright.store.remote import address_of
 
 PACKAGES = ("ray", "torch", "deepspeed", "transformers", "peft")
 """What every node must have in the same version: workers of one lane may be on any of them."""
@@ -77,7 +78,8 @@ def _nodes(nodes: list[Mapping[str, Any]], run_dir: Path) -> Iterator[Check]:
         reports = ray.get(asked, timeout=NODE_TIMEOUT_S)
     yield alike({node["NodeManagerAddress"]: report["versions"] for node, report in zip(nodes, reports, strict=True)})
     blind = [node["NodeManagerAddress"] for node, report in zip(nodes, reports, strict=True) if not report["sees"]]
-    yield shared(run_dir, blind, len(nodes))
+    if not address_of(run_dir):  # else each node has a working folder of its own
+        yield shared(run_dir, blind, len(nodes))
 
 
 def report_of_node(marker: str) -> dict[str, Any]:

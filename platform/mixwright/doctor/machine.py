@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,25 @@ def disks(run_dir: Path) -> Iterator[Check]:
     yield disk("disk: hub", Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser())
     yield disk("disk: ray", Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray")
     yield disk("disk: shm", Path("/dev/shm"), least_gib=0.25, enough_gib=1.0)
+
+
+def address(place: str) -> Check:
+    """Whether a run's address takes a small file and gives it back, from this machine.
+
+    Raises:
+        StoreError: the store does not answer, or refuses us.
+    """
+    from mixwright.store.remote import Mirror
+
+    there, content = Mirror(place.rstrip("/"), patience_s=0.0), os.urandom(16)
+    started = time.perf_counter()
+    there.publish_bytes(".doctor", content)
+    if there.read(".doctor") != content:
+        return Check(
+            name="store", status="fail", found=f"{place} gives back another content than was put", advice="use another store"
+        )
+    seconds = time.perf_counter() - started
+    return Check(name="store", status="ok", found=f"{place} takes a file and gives it back in {1000 * seconds:.0f} ms")
 
 
 def store(run_dir: Path) -> Check:

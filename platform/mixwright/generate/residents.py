@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +67,12 @@ class Counts:
 class Residents:
     """The adapters of one engine, for one event loop."""
 
-    def __init__(self, engine: HoldsAdapters, locate: Callable[[str], Found], *, most: int) -> None:
+    def __init__(self, engine: HoldsAdapters, locate: Callable[[str], Found | Awaitable[Found]], *, most: int) -> None:
         """Loads nothing yet.
 
         Args:
-            locate: where an adapter of this name stands now; a ModelError where there is none.
+            locate: where an adapter of this name stands now, awaited where it has to come from elsewhere; a ModelError where there
+                is none.
             most: adapters in memory at a time; requests for further ones wait until one is no longer in use.
         """
         self._engine, self._locate, self._most = engine, locate, most
@@ -105,7 +106,8 @@ class Residents:
 
     async def _resident(self, name: str) -> _Resident:
         """Of the adapter as it stands on disk now, counted as in use."""
-        found = self._locate(name)
+        located = self._locate(name)
+        found = located if isinstance(located, Found) else await located
         if (resident := self._current(name, found)) is not None:
             return self._counted(resident)
         bringing = asyncio.ensure_future(self._bring(name, found))

@@ -118,6 +118,10 @@ class TrialSearch(OptunaSearch):
         self._file.write()
         self._behind_since = None
 
+    def publish(self) -> None:
+        """Where the run is on object storage, puts the study that is on disk there, now and then."""
+        self._file.publish()
+
     def _changed(self, number: int) -> None:
         self._file.changed(number)
         if not self._writes_later:
@@ -257,6 +261,8 @@ class StudyWriter(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._search.seconds_behind > BEHIND_S:
             self._search.write()
+        else:
+            self._search.publish()
 
 
 def _key(trial: FrozenTrial) -> str:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -29,8 +31,9 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, SQLAlchemyError
 from mixwright.errors import RunError
 from mixwright.records import write_text
 from mixwright.search.surface import STANDARD_ERRORS
+from mixwright.store import remote
+from mixwright.store.studies import STUDY_FILE, STUDY_ID_FILE, StudyPlace
 from mixwright.store.studies import STUDY_NAME as STUDY_NAME
-from mixwright.store.studies import StudyPlace
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,9 @@ RUN_ATTRIBUTE = "mixwright_run"
 CONSTRAINT = "constraints:"
 """Begins the name of what Optuna keeps of a constraint; those on what a trial gave are known at its end."""
 RETRY_S = 5.0
+PUBLISHED_EVERY_S = 5.0
+"""Where the run is on object storage: how long the study there may be behind the one on disk. What it lacks of trials that have
+ended, trials.jsonl has."""
 _PASSING = ("starting up", "shutting down", "too many clients", "recovery mode", "remaining connection slots")
 """In a server's FATAL messages that are not of the user's making."""
 
@@ -75,6 +81,8 @@ class StudyFile:
         self._lacking = set(unwritten)
         self._away_since: float | None = None
         self._next_try = 0.0
+        self._published_at = 0.0
+        self._unpublished = True
         self.memory = optuna.storages.InMemoryStorage()
         self.study = optuna.create_study(storage=self.memory, study_name=STUDY_NAME, directions=stored.directions)
         self._memory_id = self.memory.get_study_id_from_name(STUDY_NAME)
@@ -111,6 +119,7 @@ class StudyFile:
             RunError: it has been away for too long.
         """
         if not self._lacking:
+            self.publish(force=force)
             return
         if self._away_since is not None and time.monotonic() < self._next_try and not force:
             self._keep_unwritten()
@@ -126,6 +135,8 @@ class StudyFile:
         if self._place.unwritten:
             with suppress(OSError):  # read again, it says nothing that the study lacks
                 self._place.unwritten.unlink(missing_ok=True)
+        self._unpublished = True
+        self.publish(force=force)
 
     def finish(self) -> None:
         """Writes until nothing is lacking.
@@ -140,7 +151,23 @@ class StudyFile:
 
     def close(self) -> None:
         """Lets go of the database."""
+        self.publish(force=True)
         self._storage.engine.dispose()
+
+    def publish(self, *, force: bool = False) -> None:
+        """Where the run is on object storage, puts a whole copy of the study there, unless one has just been put.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        folder = self._place.folder
+        if folder is None or not self._unpublished or not (force or time.monotonic() - self._published_at > PUBLISHED_EVERY_S):
+            return
+        if there := remote.mirror_of(folder):
+            if self._place.is_file:
+                there.publish_bytes(STUDY_FILE, _copy_of(folder / STUDY_FILE))
+            there.publish([folder / STUDY_ID_FILE])
+        self._published_at, self._unpublished = time.monotonic(), False
 
     def _send(self) -> None:
         with self._storage.engine.connect():  # a dead connection is found here at once; Optuna would try five times
@@ -215,6 +242,13 @@ class StudyFile:
         self._place = self._place.renamed(name)
         optuna.delete_study(study_name=stored.study_name, storage=self._storage)
         return study
+
+
+def _copy_of(database: Path) -> bytes:
+    """A SQLite file as it is between two transactions."""
+    with closing(sqlite3.connect(database)) as there, closing(sqlite3.connect(":memory:")) as copy:
+        there.backup(copy)
+        return copy.serialize()
 
 
 def check_storage(place: StudyPlace) -> None:

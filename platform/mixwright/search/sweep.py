@@ -26,7 +26,7 @@ from ray.util import placement_group_table
 
 from mixwright.config import ClusterConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
-from mixwright.errors import RunError
+from mixwright.errors import RunError, StoreError
 from mixwright.models import LoadedModel
 from mixwright.records import RungRecord, TrialRecord, from_json, patiently, to_json
 from mixwright.scenarios import Scenario
@@ -44,13 +44,14 @@ from mixwright.search.searcher import BaseValues, StudyWriter, TrialSearch, sugg
 from mixwright.search.space import distributions
 from mixwright.search.study import StudyFile
 from mixwright.search.tracking import Trackers, trackers
+from mixwright.store import remote
 from mixwright.store.runs import RunFolder
 from mixwright.store.studies import study_place
 from mixwright.train import batches
 from mixwright.train.choices import Choices, choose, rough_tokens
 from mixwright.train.hardware import share_of_machine
 from mixwright.train.lane import TRIAL_KEY, Lane, Warden, on_this_node
-from mixwright.train.reporter import BASE_FILE, learned_rows, rung_line, trial_folder
+from mixwright.train.reporter import BASE_FILE, MIXTURE_FILE, learned_rows, rung_line, trial_folder
 from mixwright.train.resident import Evaluation, Evaluator, Setup, drop_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -125,6 +126,11 @@ def _drop_strays(run_dir: Path, known: set[str]) -> None:
     for folder in (run_dir / "trials").glob("trial_*"):
         if folder.name not in known:
             shutil.rmtree(folder)
+    if there := remote.mirror_of(run_dir):
+        for name in there.names(run_dir / "trials"):
+            if name.startswith("trial_") and name not in known:
+                for part in ("checkpoint", "adapter"):
+                    there.remove(run_dir / "trials" / name / part)
 
 
 def _stage(config: SweepConfig, run: RunFolder, ended: list[TrialRecord], board: Board) -> Stage:
@@ -334,6 +340,8 @@ def expected_share(config: SweepConfig) -> float:
 def base_values(run_dir: Path) -> BaseValues | None:
     """What the base model gave on dev; None while that is not known."""
     path = run_dir / BASE_FILE
+    if not path.exists():
+        remote.fetch(path)  # a lane on another node may have written it
     text = patiently(lambda: _text(path), path)
     if text is None:
         return None
@@ -354,6 +362,8 @@ def read_base(run: RunFolder, trials: Sequence[TrialRecord]) -> Evaluation:
     Raises:
         RunError: no lane came as far, with the causes of `trials`.
     """
+    if not (run.path / BASE_FILE).exists():
+        remote.fetch(run.path / BASE_FILE)
     try:
         return from_json(Evaluation, json.loads((run.path / BASE_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -387,6 +397,8 @@ class TrialRecorder(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         key = trial.config[TRIAL_KEY]
         self._note_switch(key, result)
+        if result.get("store_is_away"):
+            self._unwritten = StoreError(result["cause"])
         if cause := result.get("cause"):
             self._causes[key] = cause
             return
@@ -416,16 +428,18 @@ class TrialRecorder(tune.Callback):
             raise self._unwritten
 
     def _record(self, trial: Any, cause: str) -> None:
+        if self._unwritten:  # a trial that a store which is away has cut off goes on with --resume
+            return
         try:
             record = self._record_of(trial, cause)
             self._run.append_trial(record)
+            drop_checkpoint(self._run.path, record.trial_id)
         except RunError as error:
             self._unwritten = error
             return
         self._ended.append(record)
         self._trackers.ended(record)
         self._board.over(record.trial_id)
-        drop_checkpoint(self._run.path, record.trial_id)
         logger.info("%s %s%s", record.trial_id, record.status, f": {record.cause}" if record.cause else "")
 
     def _record_of(self, trial: Any, cause: str) -> TrialRecord:
@@ -437,6 +451,7 @@ class TrialRecorder(tune.Callback):
         if not cause and not finite:
             cause = "an objective is not a number"
         folder = trial_folder(self._run.path, key)
+        remote.fetch(folder / MIXTURE_FILE)
         complete = not cause and len(rungs) == len(self._config.search.scheduler.rungs)
         params = _searched(trial.config)
         searched_evaluation = any(name.startswith("evaluation.") for name in params)

@@ -3,7 +3,8 @@
 What comes in: a folder and the resolved configuration. What goes out: a `RunFolder` through which the search writes. Every
 file is written whole under a temporary name and renamed; `trials.jsonl` grows a line at a time, and a torn last line (a
 kill in the middle of a write) is dropped when it is read. The folder is the truth after any kill: the study holds what
-was suggested, `trials.jsonl` what has ended, `trials/ID/checkpoint` how far the rest had come.
+was suggested, `trials.jsonl` what has ended, `trials/ID/checkpoint` how far the rest had come. Where the folder is the copy of
+a run on object storage, what is written here is published there (remote.py).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.models import ADAPTER_CONFIG, COMPLETE
 from mixwright.records import RunRecord, TrialRecord, append_whole_line, from_json, patiently, to_json, write_text
 from mixwright.settings import dump_yaml, validate
-from mixwright.store import changes
+from mixwright.store import changes, remote
+from mixwright.store.lease import LEASE_FILE, check_lease, take_lease
+from mixwright.store.remote import LOCK_FILE
 from mixwright.store.studies import STUDY_FILE, STUDY_ID_FILE
 from mixwright.store.vllm import vllm_fit
 
@@ -57,10 +60,12 @@ class RunFolder:
         """Adds a trial that has ended; a store that is away for a while is waited for.
 
         Raises:
-            RunError: it has been away for too long.
+            RunError: it has been away for too long, or another sweep has taken the run over.
         """
+        check_lease(remote.address_of(self.path))
         path, line = self.path / TRIALS_FILE, json.dumps(to_json(record), ensure_ascii=False)
         patiently(lambda: append_whole_line(path, line, flush=True), path)
+        remote.publish(path)
 
     def write_result(self, record: RunRecord) -> None:
         self.write_json(RESULT_FILE, to_json(record))
@@ -68,16 +73,20 @@ class RunFolder:
     def write_json(self, name: str, value: Any) -> None:
         path, text = self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n"
         patiently(lambda: write_text(path, text), path)
+        remote.publish(path)
 
     def keep_adapter(self, source: Path, name: str) -> Path:
         """Copies a trial's adapter to `adapters/NAME`; the completion marker comes last."""
+        remote.fetch_folder(source, COMPLETE)
         target = self.path / "adapters" / name
-        temporary = target.with_name(f".{name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(COMPLETE))
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-        (target / COMPLETE).touch()
+        with remote.held(target):
+            temporary = target.with_name(f".{name}.tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(COMPLETE))
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+            (target / COMPLETE).touch()
+            remote.publish_folder(target, COMPLETE)
         _say_how_vllm_serves(target)
         return target
 
@@ -109,8 +118,14 @@ def check_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = F
         _check_same(path, existing, config.model_dump(mode="json"), extend=extend)
         if not (resume or extend) and any((path / name).exists() for name in (STUDY_FILE, STUDY_ID_FILE)):
             raise RunError(f"{path}: holds an unfinished run; add --resume to go on with it, or give another --run-dir")
-    elif path.exists() and any(item for item in path.iterdir() if item.name != ".lock"):
-        raise RunError(f"{path}: is not empty and holds no run of ours; give another --run-dir")
+    elif _holds_something(path):
+        raise RunError(f"{remote.shown(path)}: is not empty and holds no run of ours; give another --run-dir")
+
+
+def _holds_something(path: Path) -> bool:
+    if there := remote.mirror_of(path):
+        return any(name != LEASE_FILE and name[0] != "." for name in there.names())
+    return path.exists() and any(item.name != LOCK_FILE for item in path.iterdir())
 
 
 def open_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = False) -> RunFolder:
@@ -122,7 +137,11 @@ def open_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = Fa
     check_run(path, config, resume=resume, extend=extend)
     path.mkdir(parents=True, exist_ok=True)
     _lock(path)
+    if address := remote.address_of(path):
+        take_lease(address)
+        remote.mirror(address).refresh_held()  # what the sweep before wrote until its lease ended
     write_text(path / CONFIG_FILE, dump_yaml(config))
+    remote.publish(path / CONFIG_FILE)
     _drop_torn_line(path / TRIALS_FILE)
     return RunFolder(path=path)
 
@@ -130,11 +149,13 @@ def open_run(path: Path, config: SweepConfig, *, resume: bool, extend: bool = Fa
 def _lock(path: Path) -> None:
     if path.resolve() in _LOCKS:
         return
-    lock = (path / ".lock").open("w", encoding="utf-8")
+    lock = (path / LOCK_FILE).open("w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunError(f"{path}: another sweep is writing to this folder; wait for it, or give another --run-dir") from None
+        raise RunError(
+            f"{remote.shown(path)}: another sweep is writing to this folder; wait for it, or give another --run-dir"
+        ) from None
     _LOCKS[path.resolve()] = lock
 
 

@@ -6,13 +6,13 @@ names every file with its size and digest. A folder without it, or one whose fil
 the generation before takes its place, with the rungs that were known by then.
 
 A disk that is full meets some workers and not others. They tell one another before any goes on, so that all of them leave the
-trial together and none waits for a neighbour that is gone.
+trial together and none waits for a neighbour that is gone. The same holds for a store that is away, where the run is on object
+storage: there each worker publishes the files that it wrote, and worker 0 `state.json` once all have.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixwright.errors import DataError, TrainError
+from mixwright.errors import DataError, StoreError, TrainError
 from mixwright.models import COMPLETE
 from mixwright.records import RungRecord, from_json, to_json, write_text
+from mixwright.store import remote
+from mixwright.store.remote import SavedFile, described, digest
 from mixwright.train import workers
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 STATE_FILE = "state.json"
 GENERATIONS = 2
 """Checkpoints kept of a trial in progress."""
-DIGEST_BYTES = 16
 RETRY_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 DISK_IS_FULL = "the disk is full"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -60,15 +61,6 @@ class TrialProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedFile:
-    """What a file of a checkpoint must be."""
-
-    name: str
-    size: int
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class SavedState:
     """The content of `state.json`."""
 
@@ -80,7 +72,11 @@ def read_progress(folder: Path) -> TrialProgress | None:
     """The progress of the newest whole checkpoint in `folder`, or None where there is none. All workers call it together.
 
     Each worker reads its share of the files, and all go by what any of them found. What is passed over is said.
+
+    Raises:
+        StoreError: the run is on object storage that does not answer.
     """
+    with_store(folder, lambda: _fetch_generations(folder))
     damaged: list[str] = []
     generations: list[SavedState] = workers.gather_objects(_generations(folder) if workers.rank() == 0 else [])[0]
     for state in generations:
@@ -92,6 +88,16 @@ def read_progress(folder: Path) -> TrialProgress | None:
         damaged.append(f"{state.progress.tag}: {problem}")
     _say_damaged(folder, damaged, "training starts from the beginning")
     return None
+
+
+def _fetch_generations(folder: Path) -> None:
+    """Brings the checkpoints that are published to this node, and takes away any other: it is of a run that was given up."""
+    there = remote.mirror_of(folder)
+    assert there is not None
+    published = [name for name in there.filled(folder) if remote.fetch_folder(folder / name, STATE_FILE)]
+    for item in folder.iterdir() if folder.is_dir() else ():
+        if item.name not in published:
+            shutil.rmtree(item, ignore_errors=True)
 
 
 def _generations(folder: Path) -> list[SavedState]:
@@ -113,7 +119,7 @@ def _problem(folder: Path, state: SavedState) -> str:
             if (size := (folder / file.name).stat().st_size) != file.size:
                 return f"{file.name} has {size:,} bytes instead of {file.size:,}"
         for file in own:
-            if _digest(folder / file.name) != file.digest:
+            if digest(folder / file.name) != file.digest:
                 return f"{file.name} is not what was written"
     except OSError as error:
         return f"{file.name}: {error.strerror}"
@@ -130,18 +136,36 @@ def save_checkpoint(engine: Any, folder: Path, progress: TrialProgress) -> None:
 
     Raises:
         TrainError: it could not be written whole, on all workers alike; what there was of it is removed, older ones stay.
+        StoreError: the run is on object storage that does not answer.
     """
     target = folder / progress.tag
     on_first_worker(lambda: shutil.rmtree(target, ignore_errors=True), target)
+    with_store(target, lambda: _make_empty(target))  # each node has a folder of its own
     try:
         files, problem = _write_shards(engine, folder, progress)
         _leave_together(problem, target)
         state = SavedState(progress=progress, files=tuple(file for share in workers.gather_objects(files) for file in share))
+        with_store(target, lambda: remote.publish(*(target / file.name for file in files)))
         on_first_worker(lambda: write_text(target / STATE_FILE, json.dumps(to_json(state))), target)
+        with_store(target, lambda: remote.publish(target / STATE_FILE), on_first=True)
     except TrainError:
         on_first_worker(lambda: shutil.rmtree(target, ignore_errors=True), target)
         raise
     on_first_worker(lambda: _drop_old(folder, progress), folder)
+    with_store(folder, lambda: _drop_old_published(folder), on_first=True)
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _drop_old_published(folder: Path) -> None:
+    there = remote.mirror_of(folder)
+    assert there is not None
+    for name in there.filled(folder):
+        if not (folder / name).exists():
+            there.remove(folder / name)
 
 
 def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> tuple[list[SavedFile], str]:
@@ -156,7 +180,7 @@ def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> tuple[l
     finally:
         engine.checkpoint_engine = writer.inner
     try:
-        return [_described(path) for path in writer.paths], writer.problem
+        return [described(path) for path in writer.paths], writer.problem
     except OSError as error:
         return [], writer.problem or str(error)
 
@@ -188,15 +212,6 @@ class _PatientWriter:
 
 def _random_state(folder: Path) -> Path:
     return folder / f"random_state_{workers.rank()}.pt"
-
-
-def _described(path: Path) -> SavedFile:
-    return SavedFile(name=path.name, size=path.stat().st_size, digest=_digest(path))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).hexdigest()
 
 
 def _drop_old(folder: Path, newest: TrialProgress) -> None:
@@ -303,6 +318,25 @@ def patiently(write: Callable[[], None]) -> None:
                 logger.warning("%s; trying again in %.0f s", error, pause)
             time.sleep(pause)
     return write()
+
+
+def with_store(folder: Path, work: Callable[[], object], *, on_first: bool = False) -> None:
+    """Has every worker, or the first, read or write a run that is on object storage; nothing happens where `folder` is not of one.
+
+    Raises:
+        StoreError: the store is away for one of them; on all workers alike.
+    """
+    if remote.mirror_of(folder) is None:
+        return
+    cause = ""
+    if workers.rank() == 0 or not on_first:
+        try:
+            work()
+        except StoreError as error:
+            cause = str(error)
+    for found in workers.gather_objects(cause):
+        if found:
+            raise StoreError(found)
 
 
 def on_first_worker(write: Callable[[], Any], where: Path) -> None:

@@ -16,7 +16,6 @@ whose own process dies takes its workers with it, and the warden gives their res
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import threading
@@ -33,12 +32,11 @@ from ray.util import get_current_placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mixwright.config import ClusterConfig, SweepConfig
-from mixwright.errors import MixwrightError, OutOfMemoryError
-from mixwright.records import RungRecord, patiently, to_json, write_text
+from mixwright.errors import MixwrightError, OutOfMemoryError, StoreError
+from mixwright.records import RungRecord, to_json
 from mixwright.search_config import OBJECTIVES, SCALAR
 from mixwright.train import workers
 from mixwright.train.loop import NodeLeavingError
-from mixwright.train.reporter import BASE_FILE
 from mixwright.train.resident import Assignment, Evaluation, Resident, Setup
 
 logger = logging.getLogger(__name__)
@@ -60,6 +58,8 @@ class Answer:
     """When the trial's first optimiser step on this lane ended, in seconds of `time.time`; None where it took none."""
     losses: int = 0
     """Times that the lane has lost its workers in all of its life."""
+    store_is_away: bool = False
+    """The cause is no fault of the trial's: nothing can be kept of any."""
 
 
 class Channel:
@@ -204,7 +204,7 @@ def _serve(channel: Any, setup_ref: Any, warden: Any) -> None:
     if rank == 0:
         ray.get(warden.watch.remote(channel, group))
     done = ray.get(channel.joined.remote(group.id.hex()))
-    resident = Resident(ray.get(setup_ref), device=str(ray_train.torch.get_device()), notice=_noticed)
+    resident = Resident(ray.get(setup_ref).here(), device=str(ray_train.torch.get_device()), notice=_noticed)
     while True:
         number, assignment = ray.get(channel.next.remote(done))
         if assignment is None:
@@ -240,6 +240,8 @@ def _answer(resident: Resident, assignment: Assignment) -> Answer:
         if workers.world_size() > 1:
             raise
         return Answer(cause=str(error))
+    except StoreError as error:
+        return Answer(cause=str(error), store_is_away=True)
     except MixwrightError as error:
         return Answer(cause=str(error))
     return Answer(result=result, first_step_at=resident.first_step_at)
@@ -257,7 +259,7 @@ class Lane(tune.Trainable):
         """`shared` holds the reference of the `Setup` and the driver's `Warden`."""
         assert shared is not None
         self._setup_ref, self._warden = shared
-        self._setup: Setup = ray.get(self._setup_ref)
+        self._setup: Setup = ray.get(self._setup_ref).here()
         self._start_workers(config[TRIAL_KEY])
         self._begin(config)
 
@@ -282,8 +284,11 @@ class Lane(tune.Trainable):
             base = self._ask(Assignment(trial_id="", config=self._trial_config, rung=0))
             if base.result is None:
                 return self._ended(base)
-            path, text = self._setup.run_dir / BASE_FILE, json.dumps(to_json(base.result), indent=2)
-            patiently(lambda: write_text(path, text), path)
+            assert isinstance(base.result, Evaluation)
+            try:
+                self._setup.keep_base(base.result)
+            except StoreError as error:
+                return self._ended(Answer(cause=str(error), store_is_away=True))
             self._evaluate_base = False
         answer = self._ask(Assignment(trial_id=self._trial_key, config=self._trial_config, rung=self._rung))
         if not isinstance(answer.result, RungRecord):
@@ -307,6 +312,7 @@ class Lane(tune.Trainable):
         return {
             **nothing,
             "cause": answer.cause,
+            "store_is_away": answer.store_is_away,
             "lane": self._name,
             "losses": answer.losses,
             "halving_time": self._trial_config.search.scheduler.reduction_factor**self._rung,

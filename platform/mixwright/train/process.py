@@ -104,6 +104,20 @@ def as_started(config: SweepConfig, device: str) -> SweepConfig:
     return config.with_values({"cluster.workers": world, "cluster.gpus_per_worker": gpus})
 
 
+def on_every(work: Callable[[], T]) -> T:
+    """What `work` gives on this worker; an error of our family that any of them meets, all of them raise."""
+    cause: MixwrightError | None = None
+    found: list[T] = []
+    try:
+        found.append(work())
+    except MixwrightError as error:
+        cause = error
+    for met in workers.gather_objects(cause):
+        if met:
+            raise met
+    return found[0]
+
+
 def on_first(work: Callable[[], object]) -> None:
     """Has worker 0 do something while the others wait; an error of our family that it meets, all of them raise."""
     cause: MixwrightError | None = None

@@ -20,21 +20,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mixwright import models
+from mixwright import models, records
 from mixwright.config import ModelConfig, SweepConfig
 from mixwright.data.prepare import PreparedData
 from mixwright.data.tokens import RowName, TokenTable, token_table
 from mixwright.errors import MixwrightError, OutOfMemoryError, TrainError
 from mixwright.mixture import Mixture, RankedPools
-from mixwright.records import Objectives, RungRecord, write_text
+from mixwright.records import Objectives, RungRecord, to_json, write_text
 from mixwright.scenarios import Scenario
+from mixwright.store import remote
 from mixwright.train import batches, checkpoint, hardware, loop, workers, zero
 from mixwright.train.base_weights import BaseWeights
 from mixwright.train.checkpoint import patiently
 from mixwright.train.choices import Choices
 from mixwright.train.compiling import uncompiled
 from mixwright.train.flops import model_flops
-from mixwright.train.reporter import METRICS_FILE, MIXTURE_FILE, ROWS_FILE, FolderReporter, Meter, Reporter, trial_folder
+from mixwright.train.reporter import (
+    BASE_FILE,
+    METRICS_FILE,
+    MIXTURE_FILE,
+    ROWS_FILE,
+    FolderReporter,
+    Meter,
+    Reporter,
+    trial_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +85,22 @@ class Setup:
     """Called once a worker, after the base model is loaded. Training does not know how scores are made."""
     peak_flops: float | None = None
     """Measured rate of one worker's matrix products, for the utilisation of each step; None: not measured."""
+    address: str = ""
+    """Of a run on object storage, of which every node has a working folder of its own; empty where all see `run_dir`."""
+
+    def here(self) -> Setup:
+        """The same on this node."""
+        return replace(self, run_dir=remote.mirror(self.address).local) if self.address else self
+
+    def keep_base(self, base: Evaluation) -> None:
+        """Writes the base model's dev evaluation into the run folder.
+
+        Raises:
+            StoreError: the run is on object storage that does not answer.
+        """
+        path, text = self.run_dir / BASE_FILE, json.dumps(to_json(base), indent=2)
+        records.patiently(lambda: write_text(path, text), path)
+        remote.publish(self.run_dir / BASE_FILE)
 
     @classmethod
     def settled(
@@ -96,6 +122,7 @@ class Setup:
             run_dir=run_dir.resolve(),
             make_evaluator=make_evaluator,
             peak_flops=choices.peak_flops,
+            address=remote.address_of(run_dir.resolve()),
         )
 
 
@@ -210,7 +237,7 @@ class Resident:
     def rest(self) -> None:
         """Takes a trial off that has reached its last rung, while the search makes up its mind what comes next."""
         if self.trial and len(self.trial.progress.rungs) == len(self.trial.config.search.scheduler.rungs):
-            self._leave_trial()
+            self._leave_trial(for_good=True)
 
     def _is_here(self, assignment: Assignment) -> bool:
         return self.trial is not None and self.trial.progress.trial_id == assignment.trial_id
@@ -268,6 +295,7 @@ class Resident:
             patiently(lambda: checkpoint.export(trial.model, self.base.tokenizer, trial.folder / "adapter", gathered()))
             rows = json.dumps(evaluation.row_influences)
             patiently(lambda: checkpoint.on_first_worker(lambda: write_text(trial.folder / ROWS_FILE, rows), trial.folder))
+        checkpoint.with_store(trial.folder, lambda: _publish(trial.folder, adapter=rung == len(fractions) - 1), on_first=True)
         patiently(lambda: checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress))
         trial.progress = progress
         return record
@@ -277,7 +305,7 @@ class Resident:
             assert self.trial is not None
             return self.trial
         started = time.perf_counter()
-        self._leave_trial()
+        self._leave_trial(for_good=True)
         config = assignment.config
         self._hold_base(config.model)
         mixture = self.mixture(config)
@@ -295,6 +323,8 @@ class Resident:
             checkpoint.load_checkpoint(engine, folder / "checkpoint", saved)
             progress = saved
 
+        checkpoint.with_store(folder, lambda: remote.fetch(folder / METRICS_FILE), on_first=True)
+
         def prepare_folder() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             loop.keep_steps_before(folder / METRICS_FILE, progress.step)
@@ -302,6 +332,7 @@ class Resident:
             write_text(folder / MIXTURE_FILE, json.dumps(rows))
 
         patiently(lambda: checkpoint.on_first_worker(prepare_folder, folder))
+        checkpoint.with_store(folder, lambda: remote.publish(folder / MIXTURE_FILE), on_first=True)
         self._note_first_step(engine)
         self.trial = loop.Trial(
             config=config,
@@ -336,8 +367,14 @@ class Resident:
             parameter.ds_optim_param = True  # DeepSpeed would send each of them once more, in a message of its own
         return model
 
-    def _leave_trial(self) -> None:
-        """Takes the trial's engine and adapter off the base, or the base back to its own weights."""
+    def _leave_trial(self, *, for_good: bool = False) -> None:
+        """Takes the trial's engine and adapter off the base, or the base back to its own weights.
+
+        Args:
+            for_good: another one comes, so that this node needs no copy of a published checkpoint any more.
+        """
+        if for_good and self.trial and self.setup.address:
+            shutil.rmtree(self.trial.folder / "checkpoint", ignore_errors=True)
         if self._holds_saved_adapter:
             self.model.delete_adapter(ADAPTER)
             self._holds_saved_adapter = False
@@ -430,9 +467,22 @@ def _settle(*, trains: bool) -> None:
     gc.freeze()
 
 
+def _publish(folder: Path, *, adapter: bool) -> None:
+    """What a trial has at a rung, but for its checkpoint, which comes after it."""
+    if adapter:
+        remote.publish_folder(folder / "adapter", models.COMPLETE)
+    remote.publish(folder / METRICS_FILE, folder / ROWS_FILE)
+
+
 def drop_checkpoint(run_dir: Path, trial_id: str) -> None:
-    """Frees the tensors of a trial that has its TrialRecord; metrics and adapter stay."""
-    shutil.rmtree(trial_folder(run_dir, trial_id) / "checkpoint", ignore_errors=True)
+    """Frees the tensors of a trial that has its TrialRecord; metrics and adapter stay.
+
+    Raises:
+        StoreError: the run is on object storage that does not answer.
+    """
+    folder = trial_folder(run_dir, trial_id) / "checkpoint"
+    shutil.rmtree(folder, ignore_errors=True)
+    remote.remove(folder)
 
 
 def _seed_worker(seed: int) -> None:
