@@ -79,7 +79,7 @@ def of_a_space(
         if loaded[-1].status == "fail":
             return
         config = load_config(arguments.space, arguments.set)
-    place = arguments.run_dir or Path("runs") / config.name
+    place = str(arguments.run_dir or Path("runs") / config.name)
     run_dir = remote.mirror(place).local if remote.is_address(place) else Path(place)
     wanted = 0 if config.cluster.address or config.cluster.gpus_per_worker == "auto" else config.cluster.gpus_each
     yield "gpus", lambda: machine.gpus_here(described, wanted)
