@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed_trials import Step, config, run_trials
@@ -186,12 +187,14 @@ def test_an_adapter_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_can_
 
 
 class OneFileEngine:
-    """Stands in for DeepSpeed's engine: its writer and one shard."""
+    """Stands in for DeepSpeed's engine: its writer, one shard and a module without parameters."""
 
     def __init__(self) -> None:
+        import torch
         from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 
         self.checkpoint_engine = TorchCheckpointEngine()
+        self.module = torch.nn.Identity()
 
     def save_checkpoint(self, save_dir: str, tag: str, **_: object) -> None:
         import torch
@@ -291,3 +294,17 @@ def test_the_state_says_what_each_file_must_be(tmp_path: Path) -> None:
     assert {file["name"]: file["size"] for file in state["files"]} == {
         name: (tmp_path / "step-1" / name).stat().st_size for name in ("shard.pt", "random_state_0.pt")
     }
+
+
+def test_a_checkpoint_holds_nothing_of_the_frozen_base_not_even_under_the_second_name_of_tied_weights(
+    stages: dict[int, tuple[Path, list[Any]]],
+) -> None:
+    import torch
+
+    for stage, (run_dir, _) in stages.items():
+        files = sorted(run_dir.glob("trials/*/checkpoint/*/*model_states.pt"))
+        assert files
+        for file in files:
+            held = torch.load(file, weights_only=False)["module"]
+            assert [name for name in held if "lora_" not in name] == [], (stage, file.name)
+            assert held or stage == 3  # there the shards of the optimiser's files are all there is

@@ -172,7 +172,9 @@ def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> tuple[l
     """This worker's files, and what kept it from writing them; empty where nothing did."""
     import torch
 
-    writer = _PatientWriter(engine.checkpoint_engine)
+    # DeepSpeed leaves out what is frozen, but for the second name of tied weights: an output matrix, which is half of a small model.
+    named = engine.module.named_parameters(remove_duplicate=False)
+    writer = _PatientWriter(engine.checkpoint_engine, frozenset(name for name, parameter in named if not parameter.requires_grad))
     engine.checkpoint_engine = writer
     try:
         engine.save_checkpoint(str(folder), tag=progress.tag, exclude_frozen_parameters=True, save_latest=False)
@@ -189,15 +191,21 @@ class _PatientWriter:
     """DeepSpeed's own writer, which keeps a failure to itself until every worker has written.
 
     DeepSpeed meets its neighbours at barriers while it saves: a worker that raised on the way would let them wait there.
+
+    Args:
+        frozen: names of parameters that are left out.
     """
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, frozen: frozenset[str]) -> None:
         self.inner = inner
+        self._frozen = frozen
         self.paths: list[Path] = []
         self.problem = ""
 
     def save(self, state_dict: Any, path: str) -> None:
         self.paths.append(Path(path))
+        if isinstance(state_dict, dict) and isinstance(module := state_dict.get("module"), dict):
+            state_dict = {**state_dict, "module": {name: value for name, value in module.items() if name not in self._frozen}}
         self._try(lambda: self.inner.save(state_dict, path))
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
