@@ -172,7 +172,7 @@ def _write_shards(engine: Any, folder: Path, progress: TrialProgress) -> tuple[l
     """This worker's files, and what kept it from writing them; empty where nothing did."""
     import torch
 
-    # DeepSpeed leaves out what is frozen, but for the second name of tied weights: an output matrix, which is half of a small model.
+    # DeepSpeed leaves out what is frozen, but for the second name of tied weights: an output matrix, half of a small model.
     named = engine.module.named_parameters(remove_duplicate=False)
     writer = _PatientWriter(engine.checkpoint_engine, frozenset(name for name, parameter in named if not parameter.requires_grad))
     engine.checkpoint_engine = writer
