@@ -25,7 +25,10 @@ from mixwright import environment
 from mixwright.errors import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "tests" / room) for room in ("evaluate", "golden")]  # for plain definitions and readers of public texts
+sys.path += [
+    str(ROOT),
+    *(str(ROOT / "tests" / room) for room in ("evaluate", "golden")),
+]  # for plain definitions and readers of public texts
 
 T = TypeVar("T")
 
