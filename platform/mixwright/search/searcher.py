@@ -147,7 +147,9 @@ class TrialSearch(OptunaSearch):
 
     def _takes_base(self, trial_id: str) -> bool:
         """Whether this trial's lane evaluates the base model: the first one, and the next where that one came to nothing."""
-        if not self._evaluate_base or (self._base_trial and (self._base_trial not in self._completed_trials or self._base())):
+        if self._evaluate_base and self._base_trial in self._completed_trials:
+            self._evaluate_base = self._base() is None
+        if not self._evaluate_base or self._base_is_due():
             return False
         self._base_trial = trial_id
         return True
@@ -198,13 +200,16 @@ class TrialSearch(OptunaSearch):
             self._untold[trial_id] = (result, error)
             self._tell()
 
+    def _base_is_due(self) -> bool:
+        return self._base_trial is not None and self._base_trial not in self._completed_trials
+
     def _tell(self) -> None:
         """Tells the study which trials have ended; where they are held against the base model, once that has been evaluated."""
         if not self._untold:
             return
-        base = self._base()
-        base_is_due = self._base_trial is not None and self._base_trial not in self._completed_trials
-        waits = base is None and base_is_due and self._objective.kind == "constrained"
+        is_held_against_base = self._objective.kind == "constrained"
+        base = self._base() if is_held_against_base else None
+        waits = is_held_against_base and base is None and self._base_is_due()
         for trial_id in [name for name, (result, _) in self._untold.items() if not (waits and result)]:
             result, error = self._untold.pop(trial_id)
             trial = self._ot_trials.pop(trial_id)  # or all trials would stay in memory twice
