@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixwright.llama import head_width
 from mixwright.models import causal_lm
 
 FROZEN, LEARNED = 4, 6
@@ -66,11 +67,10 @@ def model_flops(model: Any) -> ModelFlops:
     inside = [module for module in causal.modules() if isinstance(module, nn.Linear) and module is not output]
     settings = causal.config
     heads = settings.num_attention_heads
-    head_width = getattr(settings, "head_dim", None) or settings.hidden_size // heads
     return ModelFlops(
         a_token=sum(map(_of_matrix, inside)),
         a_learned_token=_of_matrix(output),
-        a_pair=ATTENTION * settings.num_hidden_layers * heads * head_width,
+        a_pair=ATTENTION * settings.num_hidden_layers * heads * head_width(settings),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mixwright import models
 from mixwright.config import SweepConfig, ends
+from mixwright.llama import head_width
 from mixwright.train.flops import ATTENTION, FROZEN, LEARNED, ModelFlops
 from mixwright.train.hardware import GIB
 
@@ -47,8 +48,8 @@ def sizes_of(settings: Any) -> ModelSizes:
     """Counts from what a config.json says, under the names that it has there."""
     hidden, inner, layers = settings.hidden_size, settings.intermediate_size, settings.num_hidden_layers
     heads, groups = settings.num_attention_heads, settings.num_key_value_heads
-    head_width = getattr(settings, "head_dim", None) or hidden // heads
-    wide, narrow = heads * head_width, groups * head_width
+    width = head_width(settings)
+    wide, narrow = heads * width, groups * width
     matrices = layers * (2 * hidden * wide + 2 * hidden * narrow + 3 * hidden * inner)
     output = settings.vocab_size * hidden
     return ModelSizes(
