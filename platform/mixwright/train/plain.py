@@ -34,7 +34,7 @@ class PlainEngine:
     """
 
     def __init__(self, module: Any, optimizer: Any, scheduler: Any, train: TrainConfig) -> None:
-        self._module, self._optimizer, self._scheduler, self._train = module, optimizer, scheduler, train
+        self.module, self._optimizer, self._scheduler, self._train = module, optimizer, scheduler, train
         self._tuned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._masters = [parameter.detach().float().clone() for parameter in self._tuned]
         for group in optimizer.param_groups:
@@ -47,10 +47,10 @@ class PlainEngine:
         self.checkpoint_engine: Any = TorchWriter()
 
     def __call__(self, *inputs: Any) -> Any:
-        return self._module(*inputs)
+        return self.module(*inputs)
 
     def train(self) -> None:
-        self._module.train()
+        self.module.train()
 
     def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None:
         """DeepSpeed shards and sends gradients when the last pass begins; here nothing hangs on it."""
