@@ -136,12 +136,12 @@ def read_data(config: SweepConfig, scenario: Scenario, tokenizer: Any) -> Prepar
         return data
     data = tokenize(data, tokenizer, scenario, config.model, seed=config.search.seed, cache=models.tokens_cache())
     plan.check_every_mixture_fits(config, scenario, data)
-    for name in dict.fromkeys(model.name for model in config.every_model if model.name != config.model.name):
-        model = config.model.model_copy(update={"name": name})
+    others = {model.reading: model for model in config.every_model if model.reading != config.model.reading}
+    for model in others.values():
         data = tokenize_too(
             data, models.load_tokenizer(model), scenario, model, seed=config.search.seed, cache=models.tokens_cache()
         )
-        plan.check_every_mixture_fits(config, scenario, data.of_model(name))
+        plan.check_every_mixture_fits(config, scenario, data.of_model(model))
     return data
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import MODEL_NAME, ModelConfig, ServeConfig, SweepConfig, load_config
+from mixwright.config import MODEL_NAME, TEMPLATE, ModelConfig, ServeConfig, SweepConfig, load_config
 from mixwright.errors import ServeError
 from mixwright.generate.loading import adapter_folders
 from mixwright.models import COMPLETE
@@ -133,15 +133,15 @@ def of_run(
 
 
 def serves_trials(config: SweepConfig) -> bool:
-    """Whether the run's trials have adapters of one base model, which an endpoint holds one of."""
-    return MODEL_NAME not in config.search.parameters
+    """Whether the run's trials have adapters of one base model and template, which an endpoint holds one of."""
+    return not {MODEL_NAME, TEMPLATE} & set(config.search.parameters)
 
 
 def _model_of_best(run_dir: Path, config: SweepConfig) -> ModelConfig:
     """What the best adapter stands on: the file's own model, or that of the best trial where models were searched."""
     result = read_result(run_dir)
     params = result.best.get("params", {}) if result else {}
-    return config.with_values({key: value for key, value in params.items() if key == MODEL_NAME}).model
+    return config.with_values({key: value for key, value in params.items() if key in (MODEL_NAME, TEMPLATE)}).model
 
 
 def _bring_adapters(folder: Path) -> None:

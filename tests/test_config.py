@@ -173,6 +173,15 @@ GPUS = "cluster: {gpus_per_worker: 1}"
             "search.parameters.model.name: all is held against model.name, which is none of the choices; set model.name",
         ),
         (
+            "search: {trials: 2, parameters: {model.template: {choices: [alpaca, a.jinja]}}}",
+            "search.parameters.model.template: all is held against model.template, which is none of the choices",
+        ),
+        ("model: {template: chatml}", "model.template: must be own, alpaca or the path of a file *.jinja, got 'chatml'"),
+        (
+            "search: {trials: 2, parameters: {model.template: {choices: [own, chatml]}}}",
+            "must be own, alpaca or the path of a file *.jinja, got 'chatml'",
+        ),
+        (
             "model: {name: a/b, revision: v1}\nsearch: {trials: 2, parameters: {model.name: {choices: [a/b, c/d]}}}",
             "search.parameters.model.name: model.revision is one model's; remove it, or give folders",
         ),
@@ -213,10 +222,11 @@ def test_method_and_model_are_searched_and_the_file_s_own_comes_first(tmp_path: 
     parameters = {
         "model.tuning": {"choices": ["full", "lora"]},
         "model.name": {"choices": ["./large", "./small"]},
+        "model.template": {"choices": ["own", "short.jinja"]},
         "lora.use_rslora": {"choices": [True, False], "when": {"model.tuning": "lora"}},
         "lora.alpha": {"low": 4, "high": 32, "when": {"lora.use_rslora": True}},
     }
-    first = [{"model.tuning": "full", "model.name": "./large"}]
+    first = [{"model.tuning": "full", "model.name": "./large", "model.template": "short.jinja"}]
     text = yaml.safe_dump(
         {
             "name": "t",
@@ -227,11 +237,14 @@ def test_method_and_model_are_searched_and_the_file_s_own_comes_first(tmp_path: 
     )
     config = load_config(write(tmp_path, text))
     small, large = str(tmp_path / "small"), str(tmp_path / "large")
-    models = [(model.name, model.tuning) for model in config.every_model]
-    assert models == [(small, "lora"), (small, "full"), (large, "lora"), (large, "full")]
-    assert config.search.first == ({"model.tuning": "full", "model.name": large},)
-    trial = config.with_values({"model.tuning": "full", "model.name": large})
-    assert (trial.model.name, trial.model.tuning) == (large, "full")
+    template = str(Path("short.jinja").resolve())
+    models = [(*model.reading, model.tuning) for model in config.every_model]
+    tunings = ("lora", "full")
+    assert models == [(name, asked, tuning) for name in (small, large) for asked in ("own", template) for tuning in tunings]
+    values = {"model.tuning": "full", "model.name": large, "model.template": template}
+    assert config.search.first == (values,)
+    trial = config.with_values(values)
+    assert (*trial.model.reading, trial.model.tuning) == (large, template, "full")
 
 
 def test_kinds_of_adapters_can_be_searched_beside_one_another(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from mixwright.config import LoraConfig, ModelConfig
 from mixwright.errors import HardwareError, ModelError
-from mixwright.models import base_folder, check_quantization, load_base, quantization_settings, with_adapter
+from mixwright.models import base_folder, check_quantization, load_base, load_tokenizer, quantization_settings, with_adapter
+from mixwright.prompts import chat_ids, prompt_ids
 
 
 def copied(model: Path, folder: Path) -> Path:
@@ -53,6 +54,42 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model: Path, tmp_path: Pat
     with pytest.raises(ModelError):
         load_base(ModelConfig(name=str(folder)), torch.float32)
     assert not marker.exists()
+
+
+def prompts(model: Path, template: str) -> list[str]:
+    tokenizer = load_tokenizer(ModelConfig(name=str(model), template=template))
+    return [tokenizer.decode(prompt_ids(tokenizer, "Mend it.", "he go")), tokenizer.decode(chat_ids(tokenizer, TURN))]
+
+
+TURN = [{"role": "user", "content": "Mend it.\n\nhe go"}]
+
+
+def test_a_template_is_the_model_s_own_alpaca_s_or_a_file(tiny_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bare.jinja"
+    file.write_text("{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}answer:")
+    assert prompts(tiny_model, "own") == ["<|im_start|>user\nMend it.\n\nhe go<|im_end|>\n<|im_start|>assistant\n"] * 2
+    assert prompts(tiny_model, str(file)) == ["user: Mend it.\n\nhe go\nanswer:"] * 2
+    alpaca = prompts(tiny_model, "alpaca")
+    assert alpaca[0] == alpaca[1]
+    assert alpaca[0].endswith("### Instruction:\nMend it.\n\n### Input:\nhe go\n\n### Response:\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read"),
+        ("{% for message in messages %}", "is no chat template that works"),
+        ("{{ raise_exception('no turns') }}", "is no chat template that works: no turns; mend it"),
+        ("{% for message in messages %}{{ message.text }}{% endfor %}", "leaves out what the user says"),
+    ],
+)
+def test_a_template_that_does_not_work_is_named(tiny_model: Path, tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "mine.jinja"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ModelError, match=rf"model\.template: .*{message}") as refused:
+        load_tokenizer(ModelConfig(name=str(tiny_model), template=str(file)))
+    assert "mine.jinja" in str(refused.value)
 
 
 def test_an_unknown_target_module_is_named(tiny_model: Path) -> None:

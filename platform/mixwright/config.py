@@ -6,6 +6,7 @@ Everything that can be checked without data, model or cluster is checked here, b
 
 from __future__ import annotations
 
+import itertools
 import math
 import types
 import typing
@@ -25,7 +26,9 @@ from mixwright.errors import ConfigError
 from mixwright.search_checks import DECODING as DECODING
 from mixwright.search_checks import MAX_NEW_TOKENS as MAX_NEW_TOKENS
 from mixwright.search_checks import MODEL_NAME as MODEL_NAME
+from mixwright.search_checks import OF_THE_MODEL as OF_THE_MODEL
 from mixwright.search_checks import TASK_WEIGHTS as TASK_WEIGHTS
+from mixwright.search_checks import TEMPLATE as TEMPLATE
 from mixwright.search_checks import TUNING as TUNING
 from mixwright.search_checks import invalid_points, problems_of_space
 from mixwright.search_config import ChoiceSpec as ChoiceSpec
@@ -39,15 +42,17 @@ from mixwright.search_config import ends as ends
 from mixwright.search_points import Points, ordered
 from mixwright.serve_config import Autoscaling as Autoscaling
 from mixwright.serve_config import ServeConfig as ServeConfig
-from mixwright.settings import Fraction, Positive, Settings, load_yaml, read_value, set_dotted, validate
+from mixwright.settings import Fraction, Positive, Settings, read_value, set_dotted, validate
 from mixwright.sources import DataConfig as DataConfig
 from mixwright.sources import SourceConfig as SourceConfig
+from mixwright.space_file import TEMPLATE_SUFFIX, make_paths_absolute, read_space
 
 LLAMA_LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
 """A setting that follows from the cluster when a sweep starts."""
+OWN_TEMPLATE, ALPACA_TEMPLATE = "own", "alpaca"
 OF_A_TRIAL = "a trial of a space that was checked"
 """Validation context: what was searched is not checked once more for each trial."""
 
@@ -59,6 +64,9 @@ class ModelConfig(Settings):
     """`embedded` (SmolLM2-135M-Instruct), a folder with safetensors, or a hub id of a LLaMA-family causal LM."""
     revision: str | None = None
     """Commit or tag of a hub id; ignored for folders."""
+    template: str = "own"
+    """What makes a prompt of instruction and text: `own`, the model's chat template, or Alpaca's where it has none; `alpaca`; or a
+    chat template in Jinja, a file NAME.jinja that every node can read."""
     tuning: Literal["lora", "full", "none"] = "lora"
     """lora trains an adapter (its kind stands under `lora`), full every weight. none trains nothing: every trial asks `adapter`
     as it is, so that a sweep can compare how it decodes."""
@@ -72,6 +80,18 @@ class ModelConfig(Settings):
     """What becomes of longer training rows, counted either way. drop leaves them out. truncate cuts the end of the text within the
     prompt, never instruction or response; the response then answers more than the prompt shows. Rows that do not fit even without
     their text are left out."""
+
+    @field_validator("template")
+    @classmethod
+    def _a_template_is_known_or_a_file(cls, template: str) -> str:
+        if template not in (OWN_TEMPLATE, ALPACA_TEMPLATE) and not template.endswith(TEMPLATE_SUFFIX):
+            raise ValueError(f"must be own, alpaca or the path of a file *{TEMPLATE_SUFFIX}, got {template!r}")
+        return template
+
+    @property
+    def reading(self) -> tuple[str, str]:
+        """Model and template: what the token ids of a row hang on, but for its length."""
+        return self.name, self.template
 
     @model_validator(mode="after")
     def _an_adapter_is_given_where_nothing_is_trained(self) -> Self:
@@ -177,11 +197,12 @@ class TrainConfig(Settings):
     zero_stage: Literal[0, 1, 2, 3] = 0
     """DeepSpeed ZeRO: sharded over workers are nothing, optimiser state, gradients too, parameters too. In bf16, 0 runs as 1."""
     offload_optimizer: Literal["none", "cpu", "nvme"] = "none"
-    """Where optimiser state and fp32 masters live: the worker's device, its machine's memory (ZeRO 1 to 3), or files (ZeRO 3)."""
+    """Where optimiser state and fp32 masters live: the worker's device, its machine's memory (ZeRO 1 to 3), or files (ZeRO 3; a
+    trial that loses its workers then starts over)."""
     offload_param: Literal["none", "cpu", "nvme"] = "none"
     """The same for the parameters themselves; ZeRO 3 alone. Each layer is fetched when it is computed."""
     nvme_path: str | None = None
-    """nvme: a folder on a fast local disk of every node; DeepSpeed's swap files go there."""
+    """nvme: a folder on a fast local disk of every node; DeepSpeed's swap files go there, each worker's into its own folder."""
     activation_checkpointing: bool | Literal["auto"] = "auto"
     """Recompute activations in the backward pass: about a third more time for far less memory. auto: where the estimate of a run
     without it does not fit into the device's free memory."""
@@ -215,6 +236,12 @@ class TrainConfig(Settings):
     @property
     def uses_nvme(self) -> bool:
         return "nvme" in (self.offload_optimizer, self.offload_param)
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether a trial that loses its workers goes on where it was. DeepSpeed 0.19 brings an optimiser's files back, but goes
+        on with other updates than it would have made: such a trial starts over."""
+        return self.offload_optimizer != "nvme"
 
     @model_validator(mode="after")
     def _compiled_layers_hold_their_parameters(self) -> Self:
@@ -403,15 +430,14 @@ class SweepConfig(Settings):
 
     @property
     def every_model(self) -> tuple[ModelConfig, ...]:
-        """The models that trials may draw, each way of tuning by itself; the file's own comes first."""
-        names, tunings = (
-            dict.fromkeys([given, *(spec.choices if isinstance(spec, ChoiceSpec) else ())])
-            for given, spec in (
-                (self.model.name, self.search.parameters.get(MODEL_NAME)),
-                (self.model.tuning, self.search.parameters.get(TUNING)),
-            )
-        )
-        return tuple(self.model.model_copy(update={"name": name, "tuning": tuning}) for name in names for tuning in tunings)
+        """The models that trials may draw, each template and way of tuning by itself; the file's own comes first."""
+        fields = [key.removeprefix("model.") for key in OF_THE_MODEL]
+        specs = [self.search.parameters.get(key) for key in OF_THE_MODEL]
+        values = [
+            dict.fromkeys([getattr(self.model, field), *(spec.choices if isinstance(spec, ChoiceSpec) else ())])
+            for field, spec in zip(fields, specs, strict=True)
+        ]
+        return tuple(self.model.model_copy(update=dict(zip(fields, drawn, strict=True))) for drawn in itertools.product(*values))
 
     @property
     def trial_seed(self) -> int:
@@ -492,7 +518,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     Raises:
         ConfigError: the file cannot be read, or breaks rules; every problem is listed.
     """
-    tree = _tree(path)
+    tree = read_space(path)
     for override in overrides:
         key, value = read_value("--set", override)
         node = tree
@@ -502,59 +528,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {override!r}: `{part}` holds a plain value and has no keys below it")
         node[last] = value
-    _make_paths_absolute(tree, path.parent)
+    make_paths_absolute(tree, path.parent)
     config = validate(SweepConfig, tree, where=str(path))
     if problems := [*config.ignored()] or [*invalid_points(config)]:
         raise ConfigError(f"{path}: " + "\n".join(problems))
     return config
-
-
-def _tree(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """What a search space says, on top of the one that it extends."""
-    tree = load_yaml(path)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values, got {type(tree).__name__}")
-    _make_paths_absolute(tree, path.parent)
-    extended = tree.pop("extends", None)
-    if extended is None:
-        return tree
-    if not isinstance(extended, str):
-        raise ConfigError(f"{path}: extends must be the path of another search space, got {extended!r}")
-    other, here = (path.parent / extended).resolve(), (*below, path.resolve())
-    if other in here:
-        raise ConfigError(f"{path}: extends {extended}, which extends it in turn; remove one of the two lines")
-    base = _tree(other, here)
-    sections = [key for key, value in tree.items() if isinstance(value, dict) and isinstance(base.get(key), dict)]
-    return {**base, **tree, **{key: base[key] | tree[key] for key in sections}}
-
-
-def _absolute_model(name: Any) -> Any:
-    """A folder as the whole path of it; a hub id as it is."""
-    if not isinstance(name, str):
-        return name
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if name.startswith((".", "~")) or folder.is_dir() else name
-
-
-def _make_searched_models_absolute(search: Any) -> None:
-    parameters = search.get("parameters") if isinstance(search, dict) else None
-    spec = parameters.get(MODEL_NAME) if isinstance(parameters, dict) else None
-    if isinstance(spec, dict) and isinstance(spec.get("choices"), list):
-        spec["choices"] = [_absolute_model(name) for name in spec["choices"]]
-    first = search.get("first") if isinstance(search, dict) else None
-    for point in first if isinstance(first, list) else ():
-        if isinstance(point, dict) and MODEL_NAME in point:
-            point[MODEL_NAME] = _absolute_model(point[MODEL_NAME])
-
-
-def _make_paths_absolute(tree: dict[str, Any], folder: Path) -> None:
-    """A scenario file counts from the search space, a model folder from the current folder; workers run elsewhere."""
-    scenario = tree.get("scenario")
-    if isinstance(scenario, str) and scenario.endswith((".yaml", ".yml")):
-        tree["scenario"] = str((folder / scenario).resolve())
-    model = tree.get("model")
-    if isinstance(model, dict) and isinstance(model.get("name"), str):
-        model["name"] = _absolute_model(model["name"])
-    if isinstance(model, dict) and isinstance(model.get("adapter"), str):
-        model["adapter"] = str(Path(model["adapter"]).expanduser().resolve())
-    _make_searched_models_absolute(tree.get("search"))

@@ -6,6 +6,7 @@ Weights are read from safetensors alone and no code that comes with a model is e
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import logging
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixwright.config import LoraConfig, ModelConfig
+from mixwright.config import ALPACA_TEMPLATE, OWN_TEMPLATE, LoraConfig, ModelConfig
 from mixwright.errors import HardwareError, ModelError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ COMPLETE = "COMPLETE"
 """Name of the marker that is written last into a folder that others may read."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+PROBE = "what the user says"
+"""Stands for a user's message while a template is tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,41 @@ def load_tokenizer(config: ModelConfig) -> Any:
         raise ModelError(f"model: the tokenizer of {source} has no end token; set `eos_token` in its tokenizer_config.json")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    _take_template(tokenizer, config.template)
     return tokenizer
+
+
+def _take_template(tokenizer: Any, template: str) -> None:
+    """Has the tokenizer make its prompts by the configured template; one that loses what the user says is refused."""
+    if template == OWN_TEMPLATE:
+        return
+    if template == ALPACA_TEMPLATE:
+        tokenizer.chat_template = None
+        return
+    from jinja2 import TemplateError
+
+    try:
+        tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+        prompt = tokenizer.apply_chat_template([{"role": "user", "content": PROBE}], tokenize=False, add_generation_prompt=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"model.template: cannot read {template}: {_first_line(error)}") from error
+    except TemplateError as error:
+        raise ModelError(f"model.template: {template} is no chat template that works: {error}; mend it") from error
+    if PROBE not in prompt:
+        raise ModelError(
+            f"model.template: {template} leaves out what the user says; write {{{{ message.content }}}} for each message"
+        )
+
+
+def asked_by(base: LoadedModel, config: ModelConfig, template: str) -> LoadedModel:
+    """The same weights, asked by another template of theirs.
+
+    Raises:
+        ModelError: the template cannot be read or used.
+    """
+    if template == config.template:
+        return base
+    return dataclasses.replace(base, tokenizer=load_tokenizer(config.model_copy(update={"template": template})))
 
 
 def load_base(config: ModelConfig, dtype: torch.dtype) -> LoadedModel:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DECODING = "evaluation.decoding"
 MAX_NEW_TOKENS = "evaluation.max_new_tokens"
 """Keys of how trials answer; what they are asked is the same for all, so no other key of `evaluation` can be searched."""
-MODEL_NAME, TUNING = "model.name", "model.tuning"
+MODEL_NAME, TEMPLATE, TUNING = "model.name", "model.template", "model.tuning"
+OF_THE_MODEL = (MODEL_NAME, TEMPLATE, TUNING)
 """The keys of the model that can be searched; a lane that meets another base model loads it in the place of its own."""
 TRAINED = ("lora", "full")
 NEVER_SEARCHED = ("model.", "cluster.", "train.zero_stage", "train.precision")
@@ -44,7 +45,7 @@ def problems_of_space(config: SweepConfig) -> list[str]:
 
 def _shared_keys(config: SweepConfig) -> Iterator[str]:
     for key in config.search.parameters:
-        if key.startswith(NEVER_SEARCHED) and key not in (MODEL_NAME, TUNING):
+        if key.startswith(NEVER_SEARCHED) and key not in OF_THE_MODEL:
             yield (
                 f"search.parameters.{key}: all trials of a sweep share it, since they follow one another on the same workers; "
                 "write a search space for each value"
@@ -55,19 +56,22 @@ def _shared_keys(config: SweepConfig) -> Iterator[str]:
 
 
 def _models(config: SweepConfig) -> Iterator[str]:
-    for key in (MODEL_NAME, TUNING):
+    for key in OF_THE_MODEL:
         spec = config.search.parameters.get(key)
         if spec is not None and not (isinstance(spec, ChoiceSpec) and all(isinstance(choice, str) for choice in spec.choices)):
             yield f"search.parameters.{key}: give `choices`"
             return
     tuning, names = config.search.parameters.get(TUNING), config.search.parameters.get(MODEL_NAME)
+    own = {MODEL_NAME: config.model.name, TEMPLATE: config.model.template}
     if isinstance(tuning, ChoiceSpec) and (others := [choice for choice in tuning.choices if choice not in TRAINED]):
         yield f"search.parameters.{TUNING}: trials are trained by {' or '.join(TRAINED)}, got {others[0]!r}; remove it"
     if isinstance(names, ChoiceSpec) and config.model.revision is not None:
         yield f"search.parameters.{MODEL_NAME}: model.revision is one model's; remove it, or give folders"
-    if isinstance(names, ChoiceSpec) and config.model.name not in names.choices:
-        way_out = f"set model.name to {names.choices[0]!r}, say"
-        yield f"search.parameters.{MODEL_NAME}: all is held against model.name, which is none of the choices; {way_out}"
+    for key, value in own.items():
+        spec = config.search.parameters.get(key)
+        if isinstance(spec, ChoiceSpec) and value not in spec.choices:
+            way_out = f"set {key} to {spec.choices[0]!r}, say"
+            yield f"search.parameters.{key}: all is held against {key}, which is none of the choices; {way_out}"
 
 
 def _weights(config: SweepConfig) -> Iterator[str]:

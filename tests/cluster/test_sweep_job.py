@@ -192,7 +192,7 @@ def test_the_plan_launches_nothing(tiny_model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_over_models_and_methods_is_evaluated_on_the_model_of_its_best_trial(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_sweep_over_models_is_evaluated_on_model_and_template_of_its_best_trial(tiny_model: Path, tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     other = make_tiny_model(tmp_path / "other")
@@ -203,12 +203,13 @@ def test_a_sweep_over_models_and_methods_is_evaluated_on_the_model_of_its_best_t
         "trials": 2,
         "parameters": {
             "model.name": {"choices": [str(tiny_model), str(other)]},
+            "model.template": {"choices": ["own", "alpaca"]},
             "model.tuning": {"choices": ["lora", "full"]},
             "lora.rank": {"choices": [2, 8], "when": {"model.tuning": "lora"}},
         },
         "first": [
-            {"model.name": str(other), "model.tuning": "lora", "lora.rank": 2},
-            {"model.name": str(other), "model.tuning": "full"},
+            {"model.name": str(other), "model.template": "alpaca", "model.tuning": "lora", "lora.rank": 2},
+            {"model.name": str(other), "model.template": "alpaca", "model.tuning": "full"},
         ],
         "scheduler": {"kind": "none", "rungs": [1.0]},
     }
@@ -223,5 +224,5 @@ def test_a_sweep_over_models_and_methods_is_evaluated_on_the_model_of_its_best_t
     assert result["status"] == "complete"
     assert result["best"]["params"]["model.name"] == str(other)
     endpoint = resolve({"run_dir": str(tmp_path / "run")})
-    assert endpoint.model.name == str(other)
+    assert endpoint.model.reading == (str(other), "alpaca")
     assert endpoint.store().names() == ["best"]

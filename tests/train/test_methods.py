@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from distributed_trials import FirstLogit, Step, config, run_trials
+from distributed_trials import FirstLogit, Lane, Step, config, run_lanes, run_trials
 
 from mixwright.config import TrainConfig
 from mixwright.errors import HardwareError
+from mixwright.testing import make_tiny_model
 from mixwright.train import zero
+from mixwright.train.swap_folder import own_folder
 
 METHODS = {
     "lora": {"lora.rank": 4},
@@ -105,6 +111,78 @@ def test_offload_to_the_cpu_changes_no_loss_and_no_saved_adapter(offloaded: tupl
     assert saved.keys() == plain.keys()
     assert all(saved[name].shape == plain[name].shape for name in plain)
     assert all(bool(tensor.any()) for name, tensor in saved.items() if "lora_B" in name)
+
+
+@pytest.fixture(scope="module")
+def larger_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DeepSpeed leaves tensors of less than a MiB in memory, so that these have to be of more."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = make_tiny_model(tmp_path_factory.mktemp("larger") / "model")
+    settings = LlamaConfig.from_pretrained(folder)
+    settings.hidden_size, settings.intermediate_size, settings.head_dim = 256, 2048, 64
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(settings).save_pretrained(folder)
+    return folder
+
+
+def test_offload_to_files_changes_no_loss_and_no_saved_adapter(larger_model: Path, tmp_path: Path) -> None:
+    plain = config(larger_model).with_values({"lora.rank": 128})
+    path, names = tmp_path / "fast", ("first", "second")
+    to_files = {"offload_optimizer": "nvme", "offload_param": "nvme", "nvme_path": str(path)}
+    files = plain.with_values({f"train.{key}": value for key, value in {**to_files, "zero_stage": 3}.items()})
+    try:
+        zero.check_can_offload(files.train)
+    except HardwareError as error:
+        pytest.skip(str(error))
+    in_files = partial(_note_files, path, tmp_path / "seen")
+    script = [Step("first", {}, 0), Step("first", {}, 1, leave_first=True), Step("second", {"train.learning_rate": 1e-3}, 0)]
+    noting = [*script, Step("second", {"train.learning_rate": 1e-3}, 1, before=in_files)]
+    lanes = [Lane(plain, tmp_path / "plain", [*script, replace(noting[-1], before=None)]), Lane(files, tmp_path / "files", noting)]
+    in_memory, offloaded = run_lanes(lanes, world_size=2)
+    for ours, theirs in zip(offloaded, in_memory, strict=True):
+        assert ours.objectives.seen == pytest.approx(theirs.objectives.seen, abs=1e-5)
+    for name in names:
+        assert losses(tmp_path / "files", name) == pytest.approx(losses(tmp_path / "plain", name), abs=1e-4)
+        saved, expected = tensors(tmp_path / "files", name), tensors(tmp_path / "plain", name)
+        assert saved.keys() == expected.keys()
+        # An element whose gradient is next to nothing may move either way in Adam's first steps.
+        assert all((saved[key] - expected[key]).norm() < 0.01 * expected[key].norm() for key in expected)
+    written = (tmp_path / "seen").read_text().splitlines()
+    assert len({Path(file).relative_to(path).parts[0] for file in written}) == 2, "each worker has a folder of its own"
+    assert not list(path.rglob("*.swp")), "the last trial's files are gone with the workers"
+
+
+def _note_files(path: Path, seen: Path) -> None:
+    seen.write_text("\n".join(str(file) for file in path.rglob("*.swp")))
+
+
+def test_a_folder_of_a_process_that_was_killed_is_taken_away_and_one_in_use_is_not(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from mixwright.train.swap_folder import own_folder; "
+        f"print(own_folder({str(tmp_path)!r}), flush=True); sys.stdin.read(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdin
+        other = Path(process.stdout.readline().strip())
+        (other / "0.tensor.swp").touch()
+        own = own_folder(str(tmp_path))
+        assert own != other
+        assert own.parent == tmp_path
+        assert (other / "0.tensor.swp").exists()
+        process.stdin.close()
+    own_folder.cache_clear()
+    assert own_folder(str(tmp_path)) != own
+    assert not other.exists()
+    assert own.exists()
+
+
+def test_a_path_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HardwareError, match=r"train.nvme_path: .*; give a folder that workers can write to"):
+        own_folder(str(tmp_path / "file"))
 
 
 def test_deepspeed_is_told_what_to_offload_and_where() -> None:

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from distributed_trials import Lane, config, run_lanes
-from scripts import FULL_POINT, OUT_OF_MEMORY, Stage, both_rungs, switching
+from scripts import FULL_POINT, OUT_OF_MEMORY, POINT, Stage, both_rungs, switching
 
 STAGES = (0, 1, 2, 3)
 WEIGHTS = {"switched": "adapter_model.safetensors", "full": "model.safetensors"}
@@ -82,6 +82,21 @@ def test_adapters_whole_models_and_other_base_models_follow_one_another_as_on_fr
         ours, others = tensors(run_dir, kind, file), tensors(run_dir, f"other_{kind}", file)
         assert ours.keys() == others.keys()
         assert not any(torch.equal(ours[name], others[name]) for name in ours if "lora_A" not in name and "norm" not in name)
+
+
+def test_trials_that_ask_by_other_templates_follow_one_another_as_on_fresh_lanes(tiny_model: Path, tmp_path: Path) -> None:
+    searched = {"model.template": {"choices": ["own", "alpaca"]}}
+    own, alpaca = ({**POINT, "model.template": template} for template in ("own", "alpaca"))
+    script = [*both_rungs("own", own), *both_rungs("alpaca", alpaca), *both_rungs("own_again", own)]
+    lanes = [
+        Lane(config(tiny_model, searched=searched), tmp_path / "both", script),
+        Lane(config(tiny_model).with_values({"model.template": "alpaca"}), tmp_path / "alpaca", both_rungs("fresh", alpaca)),
+    ]
+    used, fresh = run_lanes(lanes, world_size=1)
+    assert_alike(lanes[0].run_dir, "own", "own_again", WEIGHTS["switched"])
+    assert steps(lanes[0].run_dir, "alpaca") == steps(lanes[1].run_dir, "fresh")
+    assert scores(used[2:4]) == scores(fresh)
+    assert scores(used[2:4]) != scores(used[:2])
 
 
 def test_a_used_lane_in_bf16_and_one_that_ran_out_of_memory_are_as_fresh(tiny_model: Path, tmp_path: Path) -> None:

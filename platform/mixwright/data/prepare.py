@@ -56,12 +56,12 @@ class PreparedData:
     `tasks`: for each its rows by split. After `tokenize`: `too_long` and `cut`, training rows by task."""
     tokens: TokenTable | None = None
     """The training rows as the model sees them, once `tokenize` has rendered them."""
-    tokens_of: Mapping[str, TokenTable] = field(default_factory=dict)
-    """The same for other base models, by name, where trials may draw them."""
+    tokens_of: Mapping[tuple[str, str], TokenTable] = field(default_factory=dict)
+    """The same for other base models and templates, by `ModelConfig.reading`, where trials may draw them."""
 
-    def of_model(self, name: str) -> PreparedData:
-        """The same with the tokens of the base model `name`."""
-        return dataclasses.replace(self, tokens=self.tokens_of.get(name, self.tokens))
+    def of_model(self, model: ModelConfig) -> PreparedData:
+        """The same with the tokens of that base model, asked by its template."""
+        return dataclasses.replace(self, tokens=self.tokens_of.get(model.reading, self.tokens))
 
     def for_workers(self) -> PreparedData:
         """The same without the training rows as text, where their tokens stand for them: each worker holds its own copy of text."""
@@ -123,13 +123,13 @@ def tokenize(
 def tokenize_too(
     prepared: PreparedData, tokenizer: Any, scenario: Scenario, model: ModelConfig, *, seed: int, cache: Path | None = None
 ) -> PreparedData:
-    """The same data with its training rows rendered for one more base model, whatever else of it is already.
+    """The same data with its training rows rendered for one more base model or template, whatever else of it is already.
 
     Raises:
         DataError: as `tokenize`.
     """
     table, _ = _table(prepared, tokenizer, scenario, model, seed=seed, cache=cache)
-    return dataclasses.replace(prepared, tokens_of={**prepared.tokens_of, model.name: table})
+    return dataclasses.replace(prepared, tokens_of={**prepared.tokens_of, model.reading: table})
 
 
 def _table(

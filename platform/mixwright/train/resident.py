@@ -45,6 +45,7 @@ from mixwright.train.reporter import (
     Reporter,
     trial_folder,
 )
+from mixwright.train.swap_folder import drop_optimizer_files
 
 logger = logging.getLogger(__name__)
 
@@ -167,20 +168,24 @@ class Resident:
 
     def _load_base(self, config: ModelConfig) -> None:
         """The base model onto the device, and what hangs on it."""
-        self._of = config.name
+        self._of: ModelConfig | None = config
         self.base = models.load_base(config, self._dtype)
         self.base.model.to(self.device)
         self.model: Any = self.base.model
-        self._evaluate = self.setup.make_evaluator(self.setup, self.base)
-        self._base_weights = BaseWeights(config) if any(model.tuning == "full" for model in self.setup.config.every_model) else None
+        every_model = self.setup.config.every_model
+        templates = dict.fromkeys([config.template, *(model.template for model in every_model)])
+        self._asked = {template: models.asked_by(self.base, config, template) for template in templates}
+        self._evaluators = {template: self.setup.make_evaluator(self.setup, base) for template, base in self._asked.items()}
+        self._base_weights = BaseWeights(config) if any(model.tuning == "full" for model in every_model) else None
 
     def _hold_base(self, config: ModelConfig) -> None:
         """Takes the base model of the trial that comes, where another is on the device; that one goes first."""
-        if config.name == self._of:
+        if self._of and config.name == self._of.name:
+            self._take_template(config)
             return
         started = time.perf_counter()
-        self._of = ""
-        for name in ("model", "base", "_evaluate", "_base_weights", "tokens", "pools"):
+        self._of = None
+        for name in ("model", "base", "_asked", "_evaluators", "_base_weights", "tokens", "pools"):
             vars(self).pop(name, None)
         gc.unfreeze()  # the old base is among what was set apart
         gc.collect()
@@ -188,10 +193,17 @@ class Resident:
         self._has_settled = False
         logger.info("took %s onto the warm workers in %.1f s", config.name, time.perf_counter() - started)
 
+    def _take_template(self, config: ModelConfig) -> None:
+        """Has the trial that comes read its rows by its own template."""
+        if self._of and config.template != self._of.template:
+            self._of, self.base = config, self._asked[config.template]
+            for name in ("tokens", "pools"):
+                vars(self).pop(name, None)
+
     def evaluate(self, model: Any, config: SweepConfig) -> Evaluation:
         """The dev evaluation of `model`, which the trial's configuration says how to ask."""
         with uncompiled():
-            return self._evaluate(model, config)
+            return self._evaluators[config.model.template](model, config)
 
     def evaluate_base(self) -> Evaluation:
         """The dev evaluation of the model as it is."""
@@ -296,7 +308,8 @@ class Resident:
             rows = json.dumps(evaluation.row_influences)
             patiently(lambda: checkpoint.on_first_worker(lambda: write_text(trial.folder / ROWS_FILE, rows), trial.folder))
         checkpoint.with_store(trial.folder, lambda: _publish(trial.folder, adapter=rung == len(fractions) - 1), on_first=True)
-        patiently(lambda: checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress))
+        if trial.config.train.keeps_checkpoints:
+            patiently(lambda: checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress))
         trial.progress = progress
         return record
 
@@ -387,6 +400,8 @@ class Resident:
 
     def _take_off(self, engine: Any, config: SweepConfig) -> None:
         engine.destroy()
+        if config.train.nvme_path:
+            drop_optimizer_files(config.train.nvme_path)
         for parameter in self.base.model.parameters():
             parameter.grad = None
             if not parameter.requires_grad:
@@ -427,9 +442,9 @@ class Resident:
     @functools.cached_property
     def tokens(self) -> TokenTable:
         """The token ids of all training rows; made here only where nobody has made them for all workers."""
-        setup = self.setup
-        return setup.data.of_model(self._of).tokens or token_table(
-            setup.data.train, self.base.tokenizer, setup.scenario, setup.config.model, seed=setup.config.search.seed
+        setup, model = self.setup, self._of or self.setup.config.model
+        return setup.data.of_model(model).tokens or token_table(
+            setup.data.train, self.base.tokenizer, setup.scenario, model, seed=setup.config.search.seed
         )
 
 
@@ -439,6 +454,9 @@ ADAPTER = "trial"
 def _save_before_leaving(trial: loop.Trial) -> None:
     """A checkpoint between two rungs: other workers go on from it, and where it cannot be written, from the one before."""
     progress = replace(trial.progress, tag=f"notice-step-{trial.progress.step}")
+    if not trial.config.train.keeps_checkpoints:
+        logger.warning("%s: starts over elsewhere, since its optimiser state lives in files of this machine", progress.trial_id)
+        return
     try:
         checkpoint.save_checkpoint(trial.engine, trial.folder / "checkpoint", progress)
     except TrainError as error:

@@ -14,6 +14,7 @@ from mixwright.config import TrainConfig
 from mixwright.errors import HardwareError
 from mixwright.native import use_own_compiler
 from mixwright.train.plain import PlainEngine
+from mixwright.train.swap_folder import own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +96,16 @@ def initialize(model: Any, optimizer: Any, scheduler: Any, train: TrainConfig, p
     """The DeepSpeed engine around `model`; the process group is the one that has been set up, by Ray Train or for torchrun.
 
     Raises:
-        HardwareError: DeepSpeed is not installed, and the trial is not one that a single worker can train without it.
+        HardwareError: DeepSpeed is not installed, and the trial is not one that a single worker can train without it; or nothing
+            can be written to `train.nvme_path`.
     """
     try:
         import deepspeed
     except ImportError:
         return _without_deepspeed(model, optimizer, scheduler, train, world_size)
     use_own_compiler()
+    if train.nvme_path:
+        train = train.model_copy(update={"nvme_path": str(own_folder(train.nvme_path))})
     deepspeed.utils.logger.setLevel(logging.WARNING)
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, lr_scheduler=scheduler, config=deepspeed_config(train, precision, world_size)
