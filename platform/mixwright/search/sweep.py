@@ -99,6 +99,8 @@ def search(
     study = StudyFile(place, names, distributions(config))
     queued = take_up(study, ended, names, config, base_values(run.path))
     _drop_strays(run.path, suggested(study) | {record.trial_id for record in ended})
+    if ended:  # one that was killed between a trial's record and the end of its checkpoint has left that
+        drop_checkpoint(run.path, ended[-1].trial_id)
     if ended or queued:
         logger.info("going on: %d trials have ended, %d go on from their checkpoints", len(ended), len(queued))
     remaining = config.search.trials - len(ended)
