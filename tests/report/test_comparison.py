@@ -107,6 +107,7 @@ def test_without_predictions_it_is_said_that_rows_cannot_be_told(tmp_path: Path)
     ("changes", "said"),
     [
         ({"model": {"name": "someone/other-model"}}, "Base models differ"),
+        ({"model": {"template": "alpaca"}}, "Prompts are made by different templates"),
         ({"evaluation": {"max_new_tokens": 12}}, "The longest answer differs"),
         ({"scenario": "notes"}, "Scenarios differ"),
     ],

@@ -57,6 +57,8 @@ def _settings(folders: Mapping[str, RunFolder]) -> Iterator[str]:
     yield from _if_differing("Scenarios differ", {name: config.scenario for name, config in configs.items()})
     base_models = {name: folder.base_model for name, folder in folders.items() if folder.config is not None}
     yield from _if_differing("Base models differ, and differences to base start from different places", base_models)
+    templates = {name: folder.template for name, folder in folders.items() if folder.config is not None}
+    yield from _if_differing("Prompts are made by different templates", templates)
     longest = {name: f"{config.evaluation.max_new_tokens} tokens" for name, config in configs.items()}
     decoded = {name: _decoding_of_base(folder) for name, folder in folders.items() if folder.run.systems}
     if all(decoded.values()):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mixwright.config import MODEL_NAME, SweepConfig, load_config
+from mixwright.config import MODEL_NAME, TEMPLATE, SweepConfig, load_config
 from mixwright.errors import ConfigError, DataError, RunError
 from mixwright.records import (
     BASE,
@@ -82,8 +82,15 @@ class RunFolder:
     @property
     def base_model(self) -> str:
         """What the best trial stands on, which base models may have been searched for; empty where no configuration is left."""
-        configured = self.config.model.name if self.config else ""
-        return str(self.run.best.get("params", {}).get(MODEL_NAME, configured))
+        return self._of_best(MODEL_NAME, self.config.model.name if self.config else "")
+
+    @property
+    def template(self) -> str:
+        """What the best trial's prompts are made by; empty where no configuration is left."""
+        return self._of_best(TEMPLATE, self.config.model.template if self.config else "")
+
+    def _of_best(self, key: str, configured: str) -> str:
+        return str(self.run.best.get("params", {}).get(key, configured))
 
     @property
     def best_trial(self) -> TrialRecord | None:
