@@ -158,7 +158,8 @@ def _take_template(tokenizer: Any, template: str) -> None:
         tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
         prompt = tokenizer.apply_chat_template([{"role": "user", "content": PROBE}], tokenize=False, add_generation_prompt=True)
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"model.template: cannot read {template}: {_first_line(error)}") from error
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise ModelError(f"model.template: cannot read {template}: {reason}; give a file that every node can read") from error
     except TemplateError as error:
         raise ModelError(f"model.template: {template} is no chat template that works: {error}; mend it") from error
     if PROBE not in prompt:
