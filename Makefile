@@ -64,7 +64,7 @@ demo: setup ## Sweep, serve, evaluate and report on the embedded scenario; under
 sweep: setup ## The same for a search space of your own: make sweep SPACE=my.yaml
 	@python jobs/sweep.py $(SPACE)
 
-test: setup-dev ## Run the default tests; under 20 minutes on two cores
+test: setup-dev ## Run the default tests; about half an hour on two cores
 	@python -m pytest
 
 doctor: ## Say what of this machine is not fit for a sweep, and what to do: make doctor SPACE=my.yaml
