@@ -127,6 +127,7 @@ def larger_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # DeepSpeed compiles its asynchronous I/O first
 def test_offload_to_files_changes_no_loss_and_no_saved_adapter(larger_model: Path, tmp_path: Path) -> None:
     plain = config(larger_model).with_values({"lora.rank": 128})
     path, names = tmp_path / "fast", ("first", "second")
