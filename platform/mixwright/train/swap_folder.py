@@ -38,7 +38,8 @@ def own_folder(nvme_path: str) -> Path:
         with _locked(place / LOCK_FILE):
             _drop_left_behind(place)
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            _lock(folder / LOCK_FILE, fcntl.LOCK_EX)  # stays open, and so held, as long as the process lives
+            lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR)  # stays open, and so held, as long as the process lives
+            fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
         raise HardwareError(
             f"train.nvme_path: {error.strerror or error}: {place}; give a folder that workers can write to"
@@ -60,18 +61,6 @@ def _drop_left_behind(place: Path) -> None:
 
 @contextmanager
 def _locked(file: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    lock = _lock(file, how)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(file: Path, how: int) -> int:
-    lock = os.open(file, os.O_CREAT | os.O_RDWR)
-    try:
+    with file.open("a", encoding="utf-8") as lock:  # ends with the block, and the lock with it
         fcntl.flock(lock, how)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
+        yield
