@@ -66,7 +66,7 @@ class EngineReplica:
     def __init__(self, endpoint: Endpoint) -> None:
         _log_with_serve()
         self._metrics = ReplicaMetrics()
-        self._replica = load_replica(endpoint, self._metrics)
+        self._replica = load_replica(endpoint, self._metrics, _end_this_process)
         self._metrics.counts = lambda: self._replica.residents.counts
         self._service = self._replica.service
 
@@ -210,6 +210,12 @@ def _replicas(replicas: int | Autoscaling) -> dict[str, Any]:
         "target_ongoing_requests": replicas.target_ongoing_requests,
     }
     return {"autoscaling_config": scaling}
+
+
+def _end_this_process() -> None:
+    """What the replica had is asked of another one at once; Serve by itself would find out half a minute later."""
+    logging.getLogger(__name__).error("the engine's processes are gone; this replica ends, and Serve starts another")
+    os._exit(1)
 
 
 def _log_with_serve() -> None:

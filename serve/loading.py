@@ -67,13 +67,16 @@ class Replica:
             await self.engine.check_health()
 
 
-def load_replica(endpoint: Endpoint, watcher: Watcher | None = None) -> Replica:
+def load_replica(endpoint: Endpoint, watcher: Watcher | None = None, on_death: Callable[[], None] = lambda: None) -> Replica:
     """Loads the base model; seconds to minutes. Adapters are loaded when they are first asked for.
+
+    Args:
+        on_death: called where the engine has processes of its own, and one of them is gone.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    return _on_vllm(endpoint, watcher) if endpoint.serve.engine == "vllm" else _on_our_own(endpoint, watcher)
+    return _on_vllm(endpoint, watcher, on_death) if endpoint.serve.engine == "vllm" else _on_our_own(endpoint, watcher)
 
 
 def _on_our_own(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
@@ -113,7 +116,7 @@ def _on_our_own(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
     return Replica(service, loop, residents)
 
 
-def _on_vllm(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
+def _on_vllm(endpoint: Endpoint, watcher: Watcher | None, on_death: Callable[[], None]) -> Replica:
     settings = endpoint.serve
     if endpoint.model.quantization != "none":
         raise ModelError(
@@ -124,6 +127,7 @@ def _on_vllm(endpoint: Endpoint, watcher: Watcher | None) -> Replica:
         base_folder(endpoint.model),
         frozenset({tokenizer.eos_token_id}),
         max_waiting_tokens=settings.max_waiting_tokens,
+        on_death=on_death,
         **{
             "revision": endpoint.model.revision,
             "dtype": {"auto": "auto", "bf16": "bfloat16", "fp32": "float32"}[endpoint.precision],

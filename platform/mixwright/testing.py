@@ -17,8 +17,12 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0) -> Path:
-    """Saves a random two-layer LLaMA (hidden size 64, byte-level vocabulary of 260) and its tokenizer as a model folder."""
+def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0, heads: int = 4) -> Path:
+    """Saves a random two-layer LLaMA (hidden size 64, byte-level vocabulary of 260) and its tokenizer as a model folder.
+
+    Args:
+        heads: of the queries; half as many of keys and values.
+    """
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -37,8 +41,8 @@ def make_tiny_model(folder: Path, *, chat_template: bool = True, seed: int = 0) 
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         bos_token_id=fast.bos_token_id,

@@ -15,11 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from mixwright.config import ModelConfig
 from mixwright.generate.adapters import forward
 from mixwright.models import load_base, with_saved_adapter
+
+
+class EngineDeadError(Exception):
+    """Of an engine whose processes are gone."""
+
+    def __init__(self) -> None:
+        super().__init__("EngineCore encountered an issue")
 
 
 class RequestOutputKind(enum.Enum):
@@ -60,6 +68,7 @@ class AsyncEngineArgs:
     dtype: str = "auto"
     revision: str | None = None
     gpu_memory_utilization: float = 0.9
+    enforce_eager: bool = False
 
 
 @dataclass
@@ -91,6 +100,7 @@ class AsyncLLM:
         self._base = load_base(ModelConfig(name=args.model), torch.float32)
         self._model: Any = self._base.model
         self.model_config = types.SimpleNamespace(max_model_len=self._base.model.config.max_position_embeddings)
+        self.vllm_config = types.SimpleNamespace(lora_config=types.SimpleNamespace(max_lora_rank=args.max_lora_rank))
         self._names: dict[int, str] = {}
         self.aborted: list[str] = []
         self.running: set[str] = set()
@@ -102,7 +112,7 @@ class AsyncLLM:
 
     async def add_lora(self, request: LoRARequest) -> bool:
         if len(self._names) >= self.args.max_loras:
-            raise RuntimeError("no room for another LoRA")
+            raise Exception("no room for another LoRA")  # as plain as vLLM's own
         self._model = with_saved_adapter(self._model, Path(request.lora_path), name=request.lora_name)
         self._names[request.lora_int_id] = request.lora_name
         return True
@@ -113,12 +123,13 @@ class AsyncLLM:
 
     async def check_health(self) -> None:
         if self.is_shut_down:
-            raise RuntimeError("the engine is dead")
+            raise EngineDeadError
 
     def shutdown(self) -> None:
         self.is_shut_down = True
 
     async def generate(self, prompt: dict[str, list[int]], params: SamplingParams, request_id: str, *, lora_request: Any = None):
+        await self.check_health()
         ids = list(prompt["prompt_token_ids"])
         adapter = "base" if lora_request is None else self._names[lora_request.lora_int_id]
         count, new = len(ids), []
@@ -127,6 +138,7 @@ class AsyncLLM:
         try:
             while True:
                 await asyncio.sleep(0.001)
+                await self.check_health()
                 row = self._rows(ids, adapter)[-1:]
                 ids.append(int(row.argmax()))
                 new.append(ids[-1])
@@ -157,11 +169,22 @@ class AsyncLLM:
         return told
 
 
+def kill(engine: Any) -> None:
+    """Ends the processes of an engine, of vLLM's own too."""
+    if isinstance(engine, AsyncLLM):
+        engine.shutdown()
+        return
+    for process in psutil.Process().children():
+        if process.name().startswith("VLLM::"):
+            process.kill()
+
+
 def installed(monkeypatch: Any) -> None:
     """Puts the fake where vLLM would be, until the test ends."""
     here = sys.modules[__name__]
     for name in ("vllm", "vllm.engine", "vllm.v1", "vllm.v1.engine", "vllm.lora"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     sys.modules["vllm"].SamplingParams = SamplingParams  # type: ignore[attr-defined]
-    for name in ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm", "vllm.lora.request", "vllm.sampling_params"):
+    modules = ("vllm.engine.arg_utils", "vllm.v1.engine.async_llm", "vllm.v1.engine.exceptions")
+    for name in (*modules, "vllm.lora.request", "vllm.sampling_params"):
         monkeypatch.setitem(sys.modules, name, here)

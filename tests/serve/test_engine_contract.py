@@ -1,9 +1,11 @@
-"""Every engine that can be served keeps the same contract: our own pass, transformers, and vLLM by its shipped fake."""
+"""Every engine that can be served keeps the same contract: our own pass, transformers, and vLLM, whose shipped fake stands in where
+it is not installed."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 
 import pytest
 import torch
@@ -31,15 +33,20 @@ from mixwright.testing import make_tiny_model
 ENGINES = ("mixwright", "transformers", "vllm")
 STEPPED = ("mixwright", "vllm")
 """Those whose answers come in pieces, and that give a row up at once."""
+IS_REAL = importlib.util.find_spec("vllm") is not None
+VLLM = {"enforce_eager": True, "gpu_memory_utilization": 0.1}
+"""Nothing is compiled for so small a model, and several engines share the machine."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    tiny = talkative(make_tiny_model(folder / "model"))
+    tiny = talkative(make_tiny_model(folder / "model", heads=2))
     tiny.model.save_pretrained(folder / "model")
-    for seed, (name, settings) in enumerate({"first": {}, "second": {}, "dora": {"use_dora": True}}.items()):
-        model = with_adapter(talkative(folder / "model").model, LoraConfig(rank=4, alpha=64, **settings), name="default", seed=seed)
+    adapters = {"first": {}, "second": {}, "dora": {"use_dora": True}, "wide": {"rank": 32}}
+    for seed, (name, settings) in enumerate(adapters.items()):
+        lora = LoraConfig(**{"rank": 4, "alpha": 64, **settings})
+        model = with_adapter(talkative(folder / "model").model, lora, name="default", seed=seed)
         torch.manual_seed(seed)
         for key, parameter in model.named_parameters():
             if "lora_B" in key:
@@ -60,20 +67,25 @@ def reference(folder):
 
 @pytest.fixture
 def replica_of(folder, monkeypatch):
-    fake_vllm.installed(monkeypatch)
+    if not IS_REAL:
+        fake_vllm.installed(monkeypatch)
+    loaded = []
 
-    def load(engine, **settings):
+    def load(engine, *, on_death=lambda: None, vllm=VLLM, **settings):
         endpoint = Endpoint(
             model=ModelConfig(name=str(folder / "model")),
             adapters={},
             adapters_dir=str(folder / "adapters"),
             scenario=load_scenario("writing"),
             precision="fp32",
-            serve=ServeConfig(engine=engine, **settings),
+            serve=ServeConfig(engine=engine, vllm=vllm if engine == "vllm" else {}, **settings),
         )
-        return load_replica(endpoint)
+        loaded.append(load_replica(endpoint, on_death=on_death))
+        return loaded[-1]
 
-    return load
+    yield load
+    for replica in loaded:
+        replica.engine.close()
 
 
 def prompts_for(adapters=("base", "first", "second"), limit=15):
@@ -200,17 +212,38 @@ def test_adapters_make_room_for_one_another(replica_of, reference, engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_adapter_that_is_not_there_is_refused(replica_of, engine):
     service = replica_of(engine).service
-    with pytest.raises(ModelError, match="no adapter 'frist'; there are base, dora, first, second; did you mean 'first'"):
+    with pytest.raises(ModelError, match="no adapter 'frist'; there are base, dora, first, second, wide; did you mean 'first'"):
         asyncio.run(service.complete(prompts_for(("frist",))))
 
 
-def test_what_vllm_cannot_do_is_refused_by_name(replica_of, folder):
-    service = replica_of("vllm").service
+def test_what_vllm_cannot_do_is_refused_by_name(replica_of):
+    service = replica_of("vllm", vllm={**VLLM, "max_lora_rank": 8}).service
     beams = dataclasses.replace(prompts_for(("base",))[0], decoding=Decoding(num_beams=2))
     with pytest.raises(ModelError, match=r"vllm has no beam search; choose serve\.engine mixwright"):
         asyncio.run(service.complete([beams]))
     with pytest.raises(ModelError, match="vLLM would not serve it: use_dora is not supported"):
         asyncio.run(service.complete(prompts_for(("dora",))))
+    with pytest.raises(ModelError, match=r"ranks up to 8, and its own is larger; set serve\.vllm: \{max_lora_rank: 32\}"):
+        asyncio.run(service.complete(prompts_for(("wide",))))
+
+
+def test_rows_of_a_vllm_whose_processes_are_gone_end_and_the_replica_hears_of_it(replica_of):
+    heard = asyncio.Event()
+    replica = replica_of("vllm", on_death=heard.set)
+    (prompt, *_) = prompts_for(limit=900)
+
+    async def ask():
+        stream = replica.service.stream(prompt)
+        await anext(stream)
+        fake_vllm.kill(replica.engine.engine)
+        with pytest.raises(Exception, match="EngineCore encountered an issue"):
+            async for _ in stream:
+                pass
+        await asyncio.wait_for(heard.wait(), 10)
+        with pytest.raises(Exception, match="EngineCore encountered an issue"):
+            await replica.check_health()
+
+    asyncio.run(ask())
 
 
 def test_without_vllm_the_way_to_it_is_told(replica_of, monkeypatch):

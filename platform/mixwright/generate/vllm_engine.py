@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +54,35 @@ class VllmParts:
 class VllmEngine:
     """vLLM's engine with the adapters that it holds."""
 
-    def __init__(self, engine: Any, end_ids: AbstractSet[int], *, max_waiting_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        end_ids: AbstractSet[int],
+        *,
+        max_waiting_tokens: int | None = None,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
         """Wraps an `AsyncLLM`; `load` makes one.
 
         Args:
             max_waiting_tokens: where so many wait, prompts and answers to be, no more are taken in; None: all are.
+            on_death: called when a process of vLLM's is found gone, after which no request can be answered any more.
         """
-        self.engine, self._end_ids, self._most = engine, end_ids, max_waiting_tokens
+        self.engine, self._end_ids, self._most, self._on_death = engine, end_ids, max_waiting_tokens, on_death
         self._adapters: dict[str, Any] = {}
         self._numbers = 0
         self._working: list[VllmParts] = []
 
     @classmethod
-    def load(cls, model: str, end_ids: AbstractSet[int], *, max_waiting_tokens: int | None = None, **arguments: Any) -> VllmEngine:
+    def load(
+        cls,
+        model: str,
+        end_ids: AbstractSet[int],
+        *,
+        max_waiting_tokens: int | None = None,
+        on_death: Callable[[], None] = lambda: None,
+        **arguments: Any,
+    ) -> VllmEngine:
         """Starts vLLM with a model's folder or hub id; minutes.
 
         Args:
@@ -84,7 +100,7 @@ class VllmEngine:
             engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, enable_lora=True, **arguments))
         except (TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"serve.engine vllm: does not start with {model}: {error}") from error
-        return cls(engine, end_ids, max_waiting_tokens=max_waiting_tokens)
+        return cls(engine, end_ids, max_waiting_tokens=max_waiting_tokens, on_death=on_death)
 
     @property
     def context_length(self) -> int:
@@ -120,21 +136,29 @@ class VllmEngine:
         """
         if is_whole_model(folder):
             raise ModelError(f"{folder}: is a model of its own; serve.engine vllm serves LoRA adapters, choose mixwright for it")
-        if problems := vllm_fit(folder).problems:
-            raise ModelError(f"{folder}: vLLM would not serve it: {'; '.join(problems)}; choose serve.engine mixwright for it")
+        fit = vllm_fit(folder)
+        if fit.problems:
+            raise ModelError(f"{folder}: vLLM would not serve it: {'; '.join(fit.problems)}; choose serve.engine mixwright for it")
+        if (fit.max_lora_rank or 0) > (most := self.engine.vllm_config.lora_config.max_lora_rank):
+            wanted = f"set serve.vllm: {{max_lora_rank: {fit.max_lora_rank}}} and start the endpoint again"
+            raise ModelError(f"{folder}: vLLM was started for ranks up to {most}, and its own is larger; {wanted}")
         from vllm.lora.request import LoRARequest
 
         self._numbers += 1
         adapter = LoRARequest(lora_name=name, lora_int_id=self._numbers, lora_path=str(folder))
-        try:
-            await self.engine.add_lora(adapter)
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{folder}: vLLM does not load it: {error}") from error
+        with self._death_told():
+            try:
+                await self.engine.add_lora(adapter)
+            except self._dead_error:
+                raise
+            except Exception as error:  # vLLM's processes tell what failed in words alone
+                raise ModelError(f"{folder}: vLLM does not load it: {error}") from error
         self._adapters[name] = adapter
 
     async def release(self, name: str) -> None:
         """Lets go of an adapter."""
-        await self.engine.remove_lora(self._adapters.pop(name).lora_int_id)
+        with self._death_told():
+            await self.engine.remove_lora(self._adapters.pop(name).lora_int_id)
 
     async def likelihoods(self, prompts: Sequence[tuple[int, ...]], adapter: str, top: int) -> list[Likelihood]:
         """How likely prompts are; see `likelihoods.likelihoods`."""
@@ -142,7 +166,8 @@ class VllmEngine:
 
     async def check_health(self) -> None:
         """Raises what ails vLLM, if anything does."""
-        await self.engine.check_health()
+        with self._death_told():
+            await self.engine.check_health()
 
     def close(self) -> None:
         self.engine.shutdown()
@@ -183,8 +208,27 @@ class VllmEngine:
             top=tuple(_best(found, top) for found in places),
         )
 
-    def _generate(self, prompt_ids: Sequence[int], params: Any, lora: Any) -> Any:
-        return self.engine.generate({"prompt_token_ids": list(prompt_ids)}, params, uuid.uuid4().hex, lora_request=lora)
+    async def _generate(self, prompt_ids: Sequence[int], params: Any, lora: Any) -> AsyncGenerator[Any, None]:
+        prompt = {"prompt_token_ids": list(prompt_ids)}
+        with self._death_told():
+            async with aclosing(self.engine.generate(prompt, params, uuid.uuid4().hex, lora_request=lora)) as outputs:
+                async for output in outputs:
+                    yield output
+
+    @property
+    def _dead_error(self) -> type[Exception]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        found: type[Exception] = EngineDeadError
+        return found
+
+    @contextmanager
+    def _death_told(self) -> Iterator[None]:
+        try:
+            yield
+        except self._dead_error:
+            self._on_death()
+            raise
 
     def _lora(self, adapter: str) -> Any:
         if adapter == BASE:
