@@ -12,8 +12,6 @@ mixed_adapter_slowdown       Seconds with rows dealt to four adapters in turn, a
                              one of them, minus 1; the four are equal, so that they write the same, and rows enter as they come.
 accepted_draft_tokens        Draft tokens that were kept, a row and a decoding step.
 best_batch_size              The rival's.
-speedup_over_vllm            Where vLLM is installed: its engine as it comes, with as many rows at once as ours, in the same dtype.
-identical_fraction_vllm      Rows in which vLLM's tokens are all those of transformers' `generate`.
 
 Rows: all tasks of the scenario in turn, from the embedded corpus' dev split, or, where MIXWRIGHT_DATA names a folder, from JFLEG
 dev and ASSET valid for the tasks that they are of. The adapter is LoRA, trained for a moment on rows of the corpus first, so that
@@ -22,11 +20,10 @@ answers end and copy as a trial's do. Each side runs in its own process, loads b
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -49,7 +46,7 @@ from mixwright.scenarios import load_scenario, wording
 from mixwright.train.precision import choose_precision
 
 WHAT, MIXED = "rows", "entering rows"
-OURS, RIVAL, VLLM = "mixwright", "transformers", "vllm"
+OURS, RIVAL = "mixwright", "transformers"
 ONE, FOUR = "mixwright one adapter", "mixwright four adapters"
 ROWS, QUICK_ROWS, WARM_ROWS = 256, 24, 4
 MAX_NEW_TOKENS = 96
@@ -96,23 +93,20 @@ def main() -> int:
         ]
         for number in range(1 if options.quick else options.rounds):
             runs = {OURS: in_own_process(by_us, task), RIVAL: in_own_process(by_transformers, task, best)}
-            if importlib.util.find_spec("vllm"):
-                runs[VLLM] = in_own_process(by_vllm, task)
             measured += [Measurement(what=WHAT, side=side, round=number, seconds=run.seconds) for side, run in runs.items()]
             accepted.append(runs[OURS].accepted)
             entering = in_own_process(entering_in_turn, task)
             measured += [Measurement(what=MIXED, side=side, round=number, seconds=entering[side]) for side in (ONE, FOUR)]
         ours, theirs = runs[OURS].outputs, runs[RIVAL].outputs
         gaps = in_own_process(gaps_of_differences, task, ours, theirs)
-    seconds = {side: median(row.seconds for row in measured if row.what == WHAT and row.side == side) for side in runs}
+    seconds = {side: median(row.seconds for row in measured if row.what == WHAT and row.side == side) for side in (OURS, RIVAL)}
     figures = {
         "speedup_over_transformers": speedup(measured, OURS, RIVAL, WHAT),
-        "identical_fraction": alike(ours, theirs),
+        "identical_fraction": sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(ours),
         "largest_gap_of_a_difference": max(gaps, default=0.0),
         "mixed_adapter_slowdown": speedup(measured, ONE, FOUR, MIXED) - 1,
         "accepted_draft_tokens": median(accepted),
         "best_batch_size": best,
-        **(vllm_figures(measured, runs) if VLLM in runs else {}),
         "rows": len(task.prompts),
         "new_tokens": sum(map(len, ours)),
         **{f"rows_per_second {side}": len(task.prompts) / value for side, value in seconds.items()},
@@ -120,18 +114,6 @@ def main() -> int:
     }
     publish(Outcome(figures=figures, rows=measured), before, as_json=options.json)
     return 0
-
-
-def alike(ours: Sequence[tuple[int, ...]], theirs: Sequence[tuple[int, ...]]) -> float:
-    """The fraction of rows with the same tokens."""
-    return sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(ours)
-
-
-def vllm_figures(measured: Sequence[Measurement], runs: Mapping[str, Answered]) -> dict[str, float]:
-    return {
-        "speedup_over_vllm": speedup(measured, OURS, VLLM, WHAT),
-        "identical_fraction_vllm": alike(runs[VLLM].outputs, runs[RIVAL].outputs),
-    }
 
 
 def make_task(quick: bool, folder: str) -> Task:
@@ -263,34 +245,6 @@ def by_transformers(task: Task, batch_size: int) -> Answered:
             outputs |= zip(indices, _generate(model, tokenizer, [task.prompts[index] for index in indices]), strict=True)
     seconds = time.perf_counter() - started
     return Answered(seconds=seconds, outputs=tuple(outputs[index] for index in range(len(order))))
-
-
-def by_vllm(task: Task) -> Answered:
-    """vLLM, which brings its own batches; it loads and compiles before the clock starts."""
-    from vllm import LLM, SamplingParams
-    from vllm.lora.request import LoRARequest
-
-    config = SweepConfig.model_validate({"name": "generate"})
-    tokenizer = models.load_tokenizer(config.model)
-    engine = LLM(
-        model=models.base_folder(config.model),
-        dtype={"bf16": "bfloat16", "fp32": "float32"}[task.precision],
-        enable_lora=True,
-        max_lora_rank=config.lora.rank,
-        max_num_seqs=Limits().rows,
-        max_model_len=max(map(len, task.prompts)) + MAX_NEW_TOKENS,
-    )
-    params = SamplingParams(temperature=0.0, max_tokens=MAX_NEW_TOKENS, stop_token_ids=[tokenizer.eos_token_id], detokenize=False)
-    adapter = LoRARequest(ADAPTER, 1, task.adapter)
-
-    def answered(prompts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        found = engine.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, lora_request=adapter, use_tqdm=False)
-        return [tuple(token for token in item.outputs[0].token_ids if token != tokenizer.eos_token_id) for item in found]
-
-    answered(task.prompts[:WARM_ROWS])
-    started = time.perf_counter()
-    outputs = answered(task.prompts)
-    return Answered(seconds=time.perf_counter() - started, outputs=tuple(outputs))
 
 
 def _generate(model: Any, tokenizer: Any, prompts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
