@@ -112,7 +112,7 @@ def kill_the_lane_once_it_has_trained(run_dir: Path, killed: list[int]) -> None:
     """Kills the process of Tune's side of the lane, as a machine that dies would, once a checkpoint is there."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not killed:
-        if any(run_dir.glob("trials/*/checkpoint/state.json")):
+        if any(run_dir.glob("trials/*/checkpoint/*/state.json")):
             for process in processes("ray::ResourceTrainable"):
                 process.kill()
                 killed.append(process.pid)
