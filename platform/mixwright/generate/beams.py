@@ -11,13 +11,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from mixwright.generate.adapters import generate
+from mixwright.generate.choosing import RowPenalty
 from mixwright.generate.decoding import Row
 from mixwright.generate.padding import left_pad
 
 
 def search(model: Any, rows: Sequence[Row], *, pad_id: int, end_ids: AbstractSet[int]) -> list[list[int]]:
     """New tokens of each row's best hypothesis, the end token left out."""
-    from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
+    from transformers import LogitsProcessorList
 
     (decoding,) = {row.decoding for row in rows}
     (max_new_tokens,) = {row.max_new_tokens for row in rows}
@@ -28,7 +29,7 @@ def search(model: Any, rows: Sequence[Row], *, pad_id: int, end_ids: AbstractSet
     if decoding.repetition_penalty != 1.0:
         # As a setting of `generate` it would also meet the padding, which is often the end token.
         padding = batch.padding.repeat_interleave(decoding.num_beams)
-        processors.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty, prompt_ignore_length=padding))
+        processors.append(RowPenalty(penalty=decoding.repetition_penalty, padding_B=padding))
     sequences = generate(
         model,
         [row.adapter for row in rows],

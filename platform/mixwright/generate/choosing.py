@@ -59,15 +59,32 @@ def _by_decoding(answers: Sequence[Answer]) -> dict[Decoding, list[int]]:
     return groups
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowPenalty:
+    """transformers' repetition penalty for rows of unlike length, a processor of logits like it."""
+
+    penalty: float
+    padding_B: torch.Tensor
+    """Leading places of each row that hold none of its tokens."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores (B, V) after the penalty on all that the rows of `input_ids` (B, T) say."""
+        import torch
+        from transformers import RepetitionPenaltyLogitsProcessor
+
+        # Padding is often the end token. What is said twice is penalised once, so the row's last token stands in for it.
+        is_padding_BT = torch.arange(input_ids.shape[1], device=input_ids.device) < self.padding_B[:, None]
+        said_BT = torch.where(is_padding_BT, input_ids[:, -1:], input_ids)
+        penalised: torch.Tensor = RepetitionPenaltyLogitsProcessor(self.penalty)(said_BT, scores)
+        return penalised
+
+
 def _penalised(scores: torch.Tensor, answers: Sequence[Answer], penalty: float) -> torch.Tensor:
-    """After the penalty on tokens of prompt and answer; padding, which is often the end token, is told to it and left alone."""
+    """After the penalty on tokens of prompt and answer."""
     if penalty == 1.0:
         return scores
-    from transformers import RepetitionPenaltyLogitsProcessor
-
     said = left_pad([(*answer.prompt_ids, *answer.output) for answer in answers], 0, scores.device)
-    penalised: torch.Tensor = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=said.padding)(said.ids_BT, scores)
-    return penalised
+    return RowPenalty(penalty=penalty, padding_B=said.padding)(said.ids_BT, scores)
 
 
 def _drawn(scores: torch.Tensor, answers: Sequence[Answer], decoding: Decoding) -> torch.Tensor:
