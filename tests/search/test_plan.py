@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import optuna
 import pytest
 from tests.cluster.small_space import write_space
 
@@ -93,7 +92,7 @@ def test_a_measured_plan_is_within_30_percent_of_what_happens(tiny_model: Path, 
     steps = [json.loads(line) for path in run.path.glob("trials/*/metrics.jsonl") for line in path.read_text().splitlines()]
     assert sum(trial.rungs[-1].tokens for trial in trials) == pytest.approx(planned.expected_tokens, rel=0.3)
     assert max(step["memory_gib"] for step in steps) == pytest.approx(planned.memory_gib, rel=0.3)
-    # By the study's clock, Tune's part included; the first trial waits for its lane to start, which the plan counts apart.
-    study = optuna.load_study(study_name="sweep", storage=run.study_url)
-    took_s = fmean(trial.duration.total_seconds() for trial in study.trials[1:] if trial.duration)
+    # The first trial waits for its lane to start, which the plan counts apart. The study on disk is written a step behind, so its
+    # clock says less than the trials' own.
+    took_s = fmean(trial.rungs[-1].seconds + trial.switch_seconds for trial in trials if trial.switch_seconds is not None)
     assert took_s == pytest.approx(planned.trial_hours * 3600 / planned.trials, rel=0.3)
