@@ -35,7 +35,7 @@ def processor_here(described: Mapping[str, Any]) -> Check:
     """The same of this machine."""
     from mixwright import native
 
-    return processor(described, has_bf16=native.has_instructions())
+    return processor(described, has_bf16=native.has_bf16())
 
 
 def gpus(listed: Sequence[str], seen: Sequence[str], *, build: str, nccl: str, wanted: int = 0) -> Check:
@@ -86,7 +86,7 @@ def operators() -> Check:
     native.use_own_compiler()
     folder = Path(os.environ.get(native.CACHE_VARIABLE, "~/.cache/torch_extensions")).expanduser()
     lacking = [] if any(folder.glob(f"**/{COLLECTIVES}.so")) else ["DeepSpeed's collectives"]
-    if native.has_instructions() and (cause := native.why_not("bf16", "cpu")):
+    if native.has_instructions() and (cause := native.why_not("fp32", "cpu")):
         lacking.append(f"our own operators ({cause})")
     if not lacking:
         return Check(name="operators", status="ok", found=f"compiled, in {folder}")
