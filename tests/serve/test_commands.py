@@ -109,7 +109,10 @@ def test_serve_run_answers_for_the_run_that_the_environment_names_and_ends_by_ct
             assert ask(url, "He go.").status_code == 200
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 0
+            try:
+                assert process.wait(timeout=60) == 0
+            finally:
+                process.terminate()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/healthz")
 
