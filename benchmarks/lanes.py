@@ -15,8 +15,7 @@ max_abs_difference           The largest difference between the two sides' score
 memory_growth_mib            What the sweep's own processes (workers, lane, Ray Train's controller, driver) hold more after 100
                              trials on one lane than after 20: the sum of what is resident and not shared, each a median of five
                              trials. The kernel's counters are read, which costs the trials nothing.
-                             `--quick` has no such lane, and compares trials 6 and 16 of the sweep. Ray's own servers stand in
-                             the rows alone.
+                             `--quick` has no such lane, and so not this figure. Ray's own servers stand in the rows alone.
 
 Two workers, the two-layer LLaMA of `mixwright.testing`, made-up rows, one machine, fp32. Both sides run the same points in the
 same order, one at a time, on the same cluster, which is up before either starts. They learn the same rows in the same steps and are
@@ -64,7 +63,7 @@ SIZE, MICRO_BATCH = 64, 4
 SWEEP = 16
 PATIENCE_S = 30.0
 """For placement groups of a sweep that has ended."""
-SETTLED, SETTLED_IN_A_SWEEP = 20, 6
+SETTLED = 20
 """Trials after which what is loaded once is loaded, and growth would be a leak."""
 AFTER_A_SWITCH_S = 1.0
 """From a trial's end to the reading of memory, which would slow down the switch that is measured."""
@@ -293,17 +292,16 @@ class Bench:
                     for kind, mib in watched.held_mib().items()
                 ]
 
-    def _growth(self) -> float:
-        names = {row.what for row in self.rows if isinstance(row, Memory)}
-        name, settled = ("memory lane", SETTLED) if "memory lane" in names else ("memory sweep0", SETTLED_IN_A_SWEEP)
+    def _growth(self) -> float | None:
+        """None without a lane that ran long enough."""
         by_trial: dict[int, dict[str, float]] = defaultdict(dict)
         for row in self.rows:
-            if isinstance(row, Memory) and row.what == name:
+            if isinstance(row, Memory) and row.what == "memory lane":
                 by_trial[row.round][row.side] = row.mib
         whole = {number: held for number, held in by_trial.items() if held.keys() >= ALL_KINDS}
         # While the last trial is noted, its lane may be closing already.
-        after = [sum(whole[number].values()) - whole[number]["ray"] for number in sorted(whole) if number >= settled][:-1]
-        return statistics.median(after[-5:]) - statistics.median(after[:5])
+        after = [sum(whole[number].values()) - whole[number]["ray"] for number in sorted(whole) if number >= SETTLED][:-1]
+        return statistics.median(after[-5:]) - statistics.median(after[:5]) if after else None
 
     def figures(self) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -323,7 +321,7 @@ class Bench:
             "rival_seconds_per_trial": theirs / SWEEP,
             "rival_placement_groups_left": self.groups_left,
             "max_abs_difference": self.difference,
-            "memory_growth_mib": self._growth(),
+            **({} if (growth := self._growth()) is None else {"memory_growth_mib": growth}),
         }
 
 
