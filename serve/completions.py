@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from serve.engine import Completed, Prompt, TokenScores
-from serve.openai_answers import EVENTS, ChatAnswer, CompletionAnswer
+from serve.openai_answers import ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk, streamed
 from serve.openai_shape import DEFAULT_COMPLETION_TOKENS, Answer, ChatRequest, CompletionRequest, usage
 from serve.pieces import ChatPieces, CompletionPieces, Pieces, server_sent
 from serve.schema import ErrorAnswer, ErrorDetail
@@ -49,7 +49,7 @@ def add_completion_routes(app: FastAPI, backend: Continues, adapter_of: Callable
         detail = ErrorDetail(message=str(error), type=TIMEOUT)
         return JSONResponse(ErrorAnswer(error=detail).model_dump(), status_code=504)
 
-    @app.post("/v1/chat/completions", response_model=ChatAnswer, responses=EVENTS)
+    @app.post("/v1/chat/completions", response_model=ChatAnswer, responses=streamed(ChatChunk))
     async def chat(request: ChatRequest) -> Answer | StreamingResponse:
         turns = tuple(turn.plain() for turn in request.messages)
         adapter = adapter_of(request.model)
@@ -61,7 +61,7 @@ def add_completion_routes(app: FastAPI, backend: Continues, adapter_of: Callable
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
         return _answer("chatcmpl", "chat.completion", request.model, [choice], *_tokens([answer]))
 
-    @app.post("/v1/completions", response_model=CompletionAnswer, responses=EVENTS)
+    @app.post("/v1/completions", response_model=CompletionAnswer, responses=streamed(CompletionChunk))
     async def completions(request: CompletionRequest) -> Answer | StreamingResponse:
         adapter, limit = adapter_of(request.model), request.max_tokens or DEFAULT_COMPLETION_TOKENS
         decoding = request.decoding

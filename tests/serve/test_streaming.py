@@ -8,6 +8,7 @@ import threading
 import time
 
 import httpx
+import jsonschema
 import openai
 import pytest
 from serve.engine import Answerer
@@ -119,6 +120,31 @@ def test_events_are_openais_to_the_letter(url):
     *events, end, rest = answer.text.split("\n\n")
     assert (end, rest) == ("data: [DONE]", "")
     assert {json.loads(event.removeprefix("data: "))["object"] for event in events} == {"text_completion"}
+
+
+def described(url, route):
+    """What the endpoint's own document says of the JSON in an event."""
+    response = httpx.get(f"{url}/openapi.json").json()["paths"][route]["post"]["responses"]["200"]
+    end, content = response["content"]["text/event-stream"]["schema"]["properties"]["data"]["anyOf"]
+    assert end == {"const": "[DONE]"}
+    return content["contentSchema"]
+
+
+@pytest.mark.parametrize(
+    ("route", "asked"),
+    [("/v1/completions", {"prompt": "x"}), ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})],
+)
+def test_every_event_is_as_the_document_says(url, route, asked):
+    schema = described(url, route)
+    body = {"model": "base", "max_tokens": 3, "stream": True, "stream_options": {"include_usage": True}, **asked}
+    *events, _, _ = httpx.post(f"{url}{route}", json=body).text.split("\n\n")
+    told = [json.loads(event.removeprefix("data: ")) for event in events]
+    assert len(told) >= 2
+    for event in [*told, {"error": {"message": "broke off", "type": "server_error", "param": None, "code": "retry"}}]:
+        jsonschema.validate(event, schema)
+    for wrong in ({**told[0], "object": "other"}, {**told[0], "choices": [{"index": 0}]}, {"error": "broke off"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def test_what_is_wrong_before_the_first_piece_has_a_status_of_its_own(client):
