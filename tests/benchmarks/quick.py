@@ -28,7 +28,7 @@ def quick_run(name: str) -> dict[str, Any]:
     done = started(name, "--quick", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     printed: dict[str, Any] = json.loads(done.stdout)
-    assert printed.keys() >= {"environment", "figures", "rows"}
+    assert set(printed) == {"environment", "figures", "rows"}
     return printed
 
 

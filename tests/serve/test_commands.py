@@ -107,12 +107,10 @@ def test_serve_run_answers_for_the_run_that_the_environment_names_and_ends_by_ct
             wait_until_ready(url := f"http://127.0.0.1:{port}")
             assert httpx.get(f"{url}/healthz").json()["run_dir"] == str(run_dir)
             assert ask(url, "He go.").status_code == 200
-        finally:
             process.send_signal(signal.SIGINT)
-            try:
-                assert process.wait(timeout=60) == 0
-            finally:
-                process.terminate()
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.terminate()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/healthz")
 
